@@ -1,0 +1,22 @@
+# Libraries from Debian packages; docs/dependencies.md says why each was chosen.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(PkgConfig REQUIRED)
+
+# Boost 1.81 is the oldest Debian version with Boost.JSON; its Asio and Beast are header-only.
+find_path(BOOST_INCLUDE boost/json.hpp REQUIRED)
+find_library(BOOST_JSON_LIBRARY NAMES libboost_json.a REQUIRED)
+add_library(isotope_boost_json INTERFACE)
+target_include_directories(isotope_boost_json SYSTEM INTERFACE ${BOOST_INCLUDE})
+target_link_libraries(isotope_boost_json INTERFACE ${BOOST_JSON_LIBRARY})
+
+find_library(PCRE2_LIBRARY NAMES libpcre2-8.a REQUIRED)
+find_library(UTF8PROC_LIBRARY NAMES libutf8proc.a REQUIRED)
+
+add_library(isotope_fmt INTERFACE)
+target_link_libraries(isotope_fmt INTERFACE fmt::fmt-header-only)
+
+if(ISOTOPE_TESTS)
+  find_package(GTest REQUIRED)
+endif()

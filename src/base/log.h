@@ -1,0 +1,37 @@
+// Log lines to standard error: "12:34:56.789 I engine: message". Standard output belongs to answers.
+#pragma once
+
+#include <fmt/core.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace isotope {
+
+enum class LogLevel { debug, info, warning, error, off };
+
+void set_log_level(LogLevel level);
+LogLevel log_level();
+void log_line(LogLevel level, std::string_view room, const std::string& message);
+
+template <typename... Args>
+void log_debug(std::string_view room, fmt::format_string<Args...> format, Args&&... args) {
+  if (log_level() <= LogLevel::debug)
+    log_line(LogLevel::debug, room, fmt::format(format, std::forward<Args>(args)...));
+}
+template <typename... Args>
+void log_info(std::string_view room, fmt::format_string<Args...> format, Args&&... args) {
+  if (log_level() <= LogLevel::info)
+    log_line(LogLevel::info, room, fmt::format(format, std::forward<Args>(args)...));
+}
+template <typename... Args>
+void log_warning(std::string_view room, fmt::format_string<Args...> format, Args&&... args) {
+  log_line(LogLevel::warning, room, fmt::format(format, std::forward<Args>(args)...));
+}
+template <typename... Args>
+void log_error(std::string_view room, fmt::format_string<Args...> format, Args&&... args) {
+  log_line(LogLevel::error, room, fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace isotope

@@ -1,0 +1,46 @@
+// Chat templates: a sandboxed subset of Jinja2, as transformers sets it up.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+
+namespace isotope::text {
+
+/// What a template may use before it is stopped with an Error.
+struct TemplateLimits {
+  std::int64_t steps = 5'000'000;         ///< evaluated expressions and statements
+  std::size_t output_bytes = 16u << 20;   ///< of the rendered text, and of any one intermediate string
+  int depth = 100;                        ///< nested macro calls and expressions
+};
+
+/// Parsed once; render() may be called from any thread.
+class ChatTemplate {
+ public:
+  /// Errors: corrupt_data with template name, line and what was expected.
+  static ChatTemplate parse(std::string_view source, std::string name, TemplateLimits limits = {});
+  /// From chat_template.jinja, or else "chat_template" in tokenizer_config.json (a string, or a list of
+  /// {name, template}: the one called "default"). nullopt if the model has none.
+  static std::optional<ChatTemplate> load(const std::filesystem::path& model_dir);
+
+  ChatTemplate(ChatTemplate&&) noexcept;
+  ChatTemplate& operator=(ChatTemplate&&) noexcept;
+  ~ChatTemplate();
+
+  /// `variables`: messages, tools, add_generation_prompt, bos_token, eos_token, chat_template_kwargs…
+  /// Errors: invalid_argument with the message that the template raised (raise_exception) or the line of
+  /// what failed or exceeded a limit.
+  std::string render(const json::object& variables) const;
+
+ private:
+  struct Program;
+  explicit ChatTemplate(std::unique_ptr<const Program> program);
+  std::unique_ptr<const Program> program_;
+};
+
+}  // namespace isotope::text
