@@ -1,0 +1,74 @@
+// What every operation is called with: where it runs, and memory for its intermediate values.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/tensor.h"
+#include "device/device.h"
+
+namespace isotope::ops {
+
+/// A bump allocator over one planned buffer. An operation takes scratch inside a Scope and gives it back
+/// at the end, so a step allocates nothing.
+class Workspace {
+ public:
+  Workspace() = default;
+  Workspace(device::Device& device, std::size_t bytes);
+
+  /// 64-byte aligned. Running out is a bug in the plan (Error internal naming both sizes).
+  void* take(std::size_t bytes);
+  TensorView take(DType dtype, const Shape& shape);
+  std::size_t capacity() const { return buffer_.size(); }
+  std::size_t peak() const { return peak_; }
+
+  /// Gives back what was taken since its construction.
+  class Scope {
+   public:
+    explicit Scope(Workspace& workspace) : workspace_(workspace), mark_(workspace.used_) {}
+    ~Scope() { workspace_.used_ = mark_; }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Workspace& workspace_;
+    std::size_t mark_;
+  };
+
+ private:
+  device::Buffer buffer_;
+  std::size_t used_ = 0, peak_ = 0;
+};
+
+/// Which form of an operation runs. `oracle` is the plain FP32 definition that tests compare with.
+enum class Path { oracle, fast };
+
+/// Rows of a step by phase: rows [0, decode) continue an answer, rows [decode, total) read a prompt.
+/// A row's phase is a property of its token (generated or prompt), not of how it was scheduled, so kernels may differ
+/// by phase and a token still gets the same bits alone, in a batch, and when recomputed after preemption.
+struct Rows {
+  std::int64_t decode = 0;
+  std::int64_t total = 0;
+};
+
+class Context {
+ public:
+  Context(device::Device& device, std::size_t workspace_bytes, Path path = Path::fast,
+          bool batch_invariant = true);
+
+  device::Device& device() const { return *device_; }
+  device::Stream& stream() const { return device_->stream(); }
+  Workspace& workspace() { return workspace_; }
+  /// `oracle` also where the device has no fast form (a CPU without AVX2).
+  Path path() const { return path_; }
+  /// Kernels and reduction orders depend on shape and phase only, never on how many rows there are.
+  bool batch_invariant() const { return batch_invariant_; }
+
+ private:
+  device::Device* device_;
+  Workspace workspace_;
+  Path path_;
+  bool batch_invariant_;
+};
+
+}  // namespace isotope::ops
