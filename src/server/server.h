@@ -1,0 +1,39 @@
+// The HTTP server: OpenAI's protocol on Boost.Asio coroutines.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/generation.h"
+
+namespace isotope::server {
+
+struct ServerOptions {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 8000;  ///< 0: any free one
+  std::string api_key;        ///< empty: no authorization
+  std::string version;
+  std::size_t max_body_bytes = std::size_t(32) << 20;
+  int shutdown_seconds = 10;  ///< how long running requests may take to finish after SIGTERM
+};
+
+class Server {
+ public:
+  /// Binds at once. Errors: invalid_argument naming host and port.
+  Server(ServedModel& model, ServerOptions options);
+  ~Server();
+  std::uint16_t port() const;
+  /// Serves until SIGINT or SIGTERM (or stop()), then finishes or cancels what runs, and returns.
+  void run();
+  /// From any thread.
+  void stop();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace isotope::server
