@@ -21,6 +21,7 @@ function(isotope_room name)
     target_link_libraries(${name}_test PRIVATE isotope_${name} ${ROOM_TEST_LINKS} GTest::gtest_main)
     target_compile_definitions(${name}_test PRIVATE ISOTOPE_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data"
                                                     ISOTOPE_TEST_WORK="${CMAKE_BINARY_DIR}/testdata")
+    add_dependencies(${name}_test testdata)
     add_test(NAME ${name} COMMAND ${name}_test)
   endif()
 endfunction()
@@ -40,3 +41,9 @@ function(isotope_instruction_sets sources)
     endforeach()
   endforeach()
 endfunction()
+
+# Fixtures that are packed in the source tree, unpacked where ISOTOPE_TEST_WORK points.
+if(ISOTOPE_TESTS)
+  add_custom_target(testdata COMMAND ${CMAKE_SOURCE_DIR}/tools/unpack_fixtures.sh
+                                     ${CMAKE_SOURCE_DIR}/tests/data ${CMAKE_BINARY_DIR}/testdata VERBATIM)
+endif()
