@@ -60,14 +60,16 @@ TEST(ThreadPool, RunsEveryTaskOnceAndRethrows) {
   ThreadPool pool(3);
   for (int repeat = 0; repeat < 2000; ++repeat) {
     std::vector<std::atomic<int>> hits(std::size_t(repeat % 17));
-    pool.parallel_for(std::int64_t(hits.size()),
-                      [&](std::int64_t task, int worker) {
-                        EXPECT_LT(worker, 3);
-                        ++hits[std::size_t(task)];
-                      });
+    pool.parallel_for(std::int64_t(hits.size()), [&](std::int64_t task, int worker) {
+      EXPECT_LT(worker, 3);
+      ++hits[std::size_t(task)];
+    });
     for (const auto& hit : hits) ASSERT_EQ(hit.load(), 1);
   }
-  EXPECT_THROW(pool.parallel_for(8, [](std::int64_t task, int) { if (task == 5) throw Error(ErrorCode::internal, "x"); }),
+  EXPECT_THROW(pool.parallel_for(8,
+                                 [](std::int64_t task, int) {
+                                   if (task == 5) throw Error(ErrorCode::internal, "x");
+                                 }),
                Error);
   std::atomic<int> sum{0};
   pool.parallel_for(10, [&](std::int64_t task, int) { sum += int(task); });

@@ -9,7 +9,8 @@
 namespace isotope {
 
 /// The whole file as bytes. Errors: not_found; invalid_argument if larger than `max_bytes`.
-std::string read_file(const std::filesystem::path& path, std::size_t max_bytes = std::size_t(256) << 20);
+std::string read_file(const std::filesystem::path& path, std::size_t max_bytes = std::size_t(256)
+                                                                                 << 20);
 
 /// A read-only mapping of a file, unmapped on destruction.
 class MappedFile {
@@ -24,7 +25,8 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::filesystem::path& path() const { return path_; }
-  /// Tells the kernel that these pages were read for the last time, so that they stop counting as resident.
+  /// Tells the kernel that these pages were read for the last time, so that they stop counting as
+  /// resident.
   void release(std::span<const std::byte> range) const;
 
  private:

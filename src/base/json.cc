@@ -19,11 +19,13 @@ json::value parse_json(std::string_view text, std::string_view what) {
     // Whatever follows the first value may only be white space.
     const std::size_t rest = text.find_first_not_of(" \t\r\n", consumed);
     if (rest != std::string_view::npos)
-      fail(ErrorCode::corrupt_data, "{}: unexpected text after the JSON value at byte {}", what, rest);
+      fail(ErrorCode::corrupt_data, "{}: unexpected text after the JSON value at byte {}", what,
+           rest);
     parser.finish(error);
     if (!error) return parser.release();
   }
-  fail(ErrorCode::corrupt_data, "{}: not valid JSON at byte {}: {}", what, consumed, error.message());
+  fail(ErrorCode::corrupt_data, "{}: not valid JSON at byte {}: {}", what, consumed,
+       error.message());
 }
 
 json::value parse_json_file(const std::filesystem::path& path) {
@@ -56,7 +58,8 @@ void JsonFields::missing(std::string_view field) const {
 
 void JsonFields::wrong(std::string_view field, const json::value& value,
                        std::string_view expected) const {
-  fail(ErrorCode::corrupt_data, "{}: '{}' is {}; expected {}", name_, field, brief(value), expected);
+  fail(ErrorCode::corrupt_data, "{}: '{}' is {}; expected {}", name_, field, brief(value),
+       expected);
 }
 
 std::int64_t JsonFields::integer(std::string_view field, std::int64_t min, std::int64_t max) const {

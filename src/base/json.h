@@ -15,14 +15,15 @@ namespace isotope {
 
 namespace json = boost::json;
 
-/// Parses standard JSON nested at most 64 deep. Errors: corrupt_data naming `what` and the position.
+/// Parses standard JSON nested at most 64 deep. Errors: corrupt_data naming `what` and the
+/// position.
 json::value parse_json(std::string_view text, std::string_view what);
 /// As above, from a file.
 json::value parse_json_file(const std::filesystem::path& path);
 
 /// A JSON object together with the name to use for it in errors ("model/config.json").
-/// Getters: a missing or null field gives the default (or an Error if there is none), a field of the wrong type
-/// or out of range gives an Error (corrupt_data) that names file, field and value.
+/// Getters: a missing or null field gives the default (or an Error if there is none), a field of
+/// the wrong type or out of range gives an Error (corrupt_data) that names file, field and value.
 class JsonFields {
  public:
   /// `value` must outlive this; an Error if it is not an object.
@@ -30,7 +31,7 @@ class JsonFields {
 
   const std::string& name() const { return name_; }
   const json::object& object() const { return *object_; }
-  bool has(std::string_view field) const;  ///< present and not null
+  bool has(std::string_view field) const;                 ///< present and not null
   const json::value* find(std::string_view field) const;  ///< nullptr if missing or null
 
   std::int64_t integer(std::string_view field, std::int64_t min, std::int64_t max) const;

@@ -1,4 +1,5 @@
-// Log lines to standard error: "12:34:56.789 I engine: message". Standard output belongs to answers.
+// Log lines to standard error: "12:34:56.789 I engine: message". Standard output belongs to
+// answers.
 #pragma once
 
 #include <fmt/core.h>

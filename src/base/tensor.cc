@@ -49,21 +49,30 @@ TensorView TensorView::rows(std::int64_t begin, std::int64_t count) const {
 
 std::string_view name_of(ScaleLayout layout) {
   switch (layout) {
-    case ScaleLayout::none: return "none";
-    case ScaleLayout::per_tensor: return "per tensor";
-    case ScaleLayout::per_row: return "per row";
-    case ScaleLayout::block_128x128: return "block 128x128";
+    case ScaleLayout::none:
+      return "none";
+    case ScaleLayout::per_tensor:
+      return "per tensor";
+    case ScaleLayout::per_row:
+      return "per row";
+    case ScaleLayout::block_128x128:
+      return "block 128x128";
   }
   assertion_failed("known scale layout", __FILE__, __LINE__);
 }
 
 float load_float(const TensorView& tensor, std::int64_t i) {
   switch (tensor.dtype) {
-    case DType::f32: return tensor.as<const float>()[i];
-    case DType::f16: return to_float(tensor.as<const float16>()[i]);
-    case DType::bf16: return to_float(tensor.as<const bfloat16>()[i]);
-    case DType::f8_e4m3: return to_float(tensor.as<const float8_e4m3>()[i]);
-    default: assertion_failed("a floating-point tensor", __FILE__, __LINE__);
+    case DType::f32:
+      return tensor.as<const float>()[i];
+    case DType::f16:
+      return to_float(tensor.as<const float16>()[i]);
+    case DType::bf16:
+      return to_float(tensor.as<const bfloat16>()[i]);
+    case DType::f8_e4m3:
+      return to_float(tensor.as<const float8_e4m3>()[i]);
+    default:
+      assertion_failed("a floating-point tensor", __FILE__, __LINE__);
   }
 }
 

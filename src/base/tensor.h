@@ -45,7 +45,8 @@ class Shape {
 struct TensorView {
   DType dtype = DType::f32;
   Shape shape;
-  /// Elements from one index of the outermost dimension to the next (rank ≥ 2); inner dimensions are dense.
+  /// Elements from one index of the outermost dimension to the next (rank ≥ 2); inner dimensions
+  /// are dense.
   std::int64_t row_stride = 0;
   void* data = nullptr;
 
@@ -87,8 +88,8 @@ std::string_view name_of(ScaleLayout layout);
 struct ScaledTensor {
   TensorView weight;  ///< [n, k], f32 | f16 | bf16 | f8_e4m3
   ScaleLayout scale_layout = ScaleLayout::none;
-  TensorView scale;       ///< f32 | f16 | bf16; empty if scale_layout is none
-  TensorView input_scale; ///< static activation scale (scalar), if the checkpoint carries one
+  TensorView scale;        ///< f32 | f16 | bf16; empty if scale_layout is none
+  TensorView input_scale;  ///< static activation scale (scalar), if the checkpoint carries one
 };
 
 /// Element `i` of a dense f32, f16, bf16 or f8_e4m3 tensor as FP32.

@@ -141,7 +141,10 @@ void ThreadPool::parallel_for(std::int64_t tasks,
   int round = 0;
   while (state.active.load(std::memory_order_acquire) != 0) {
     // Yielding matters when the machine runs something else too: the worker may need this CPU.
-    if (++round < kSpinRounds) _mm_pause(); else std::this_thread::yield();
+    if (++round < kSpinRounds)
+      _mm_pause();
+    else
+      std::this_thread::yield();
   }
   if (state.error) std::rethrow_exception(state.error);
 }

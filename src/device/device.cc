@@ -9,9 +9,12 @@ namespace isotope::device {
 
 std::string_view name_of(Kind kind) {
   switch (kind) {
-    case Kind::cpu: return "cpu";
-    case Kind::cuda: return "cuda";
-    case Kind::hip: return "hip";
+    case Kind::cpu:
+      return "cpu";
+    case Kind::cuda:
+      return "cuda";
+    case Kind::hip:
+      return "hip";
   }
   assertion_failed("known device kind", __FILE__, __LINE__);
 }

@@ -1,5 +1,5 @@
-// One small interface in front of every kind of device. Rooms above ask for memory and order work; only
-// src/ops and src/jit know what a device executes.
+// One small interface in front of every kind of device. Rooms above ask for memory and order work;
+// only src/ops and src/jit know what a device executes.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,8 @@ class Device;
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(Device* device, void* data, std::size_t size) : device_(device), data_(data), size_(size) {}
+  Buffer(Device* device, void* data, std::size_t size)
+      : device_(device), data_(data), size_(size) {}
   ~Buffer();
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;
@@ -62,7 +63,8 @@ class Device {
   /// For people: "AMD EPYC, 2 threads, avx512_bf16".
   virtual std::string name() const = 0;
   virtual MemoryInfo memory() const = 0;
-  /// 64-byte aligned (more for large blocks), zeroed. Errors: out_of_memory naming `what` and the size.
+  /// 64-byte aligned (more for large blocks), zeroed. Errors: out_of_memory naming `what` and the
+  /// size.
   virtual Buffer allocate(std::size_t bytes, std::string_view what) = 0;
   virtual Stream& stream() = 0;
 

@@ -25,7 +25,8 @@ struct ModelInfo {
 
 /// The largest step that a model's workspace is planned for.
 struct StepLimits {
-  std::int64_t max_rows = 0;     ///< tokens in one step (max_num_batched_tokens, at least max_num_seqs)
+  std::int64_t max_rows =
+      0;  ///< tokens in one step (max_num_batched_tokens, at least max_num_seqs)
   std::int64_t max_logits = 0;   ///< rows with logits in one step
   std::int64_t max_context = 0;  ///< longest sequence
 };
@@ -34,7 +35,8 @@ struct StepLimits {
 enum class ComputeDtype { automatic, bf16, f32 };
 
 struct LoadOptions {
-  /// automatic: f32 for checkpoints in F32, else bf16. f32 weights are meant for small models and references.
+  /// automatic: f32 for checkpoints in F32, else bf16. f32 weights are meant for small models and
+  /// references.
   ComputeDtype dtype = ComputeDtype::automatic;
   /// progress(done, total, name) in packed tensors.
   std::function<void(std::int64_t, std::int64_t, std::string_view)> progress;
@@ -43,8 +45,9 @@ struct LoadOptions {
 /// What happened to the checkpoint's tensors. Missing ones are an Error that names them all.
 struct LoadReport {
   std::int64_t used = 0;
-  std::vector<std::string> unused;     ///< in the checkpoint, asked for by nobody
-  std::int64_t skipped = 0;            ///< under prefixes that the family declares as skipped (vision tower, projector)
+  std::vector<std::string> unused;  ///< in the checkpoint, asked for by nobody
+  std::int64_t skipped =
+      0;  ///< under prefixes that the family declares as skipped (vision tower, projector)
   std::int64_t kept_input_scales = 0;  ///< static activation scales read and kept
   std::size_t weight_bytes = 0;        ///< on the device
 };
@@ -61,8 +64,8 @@ class Model {
   virtual std::size_t weight_bytes() const = 0;
 };
 
-/// Loads the model that `config` describes. Errors: unsupported (architecture, activation, bias…), not_found naming missing
-/// tensors, corrupt_data naming tensors of the wrong shape.
+/// Loads the model that `config` describes. Errors: unsupported (architecture, activation, bias…),
+/// not_found naming missing tensors, corrupt_data naming tensors of the wrong shape.
 std::unique_ptr<Model> load_model(ops::Context& context, const weights::ModelConfig& config,
                                   const weights::TensorSource& source, const LoadOptions& options,
                                   LoadReport& report);
