@@ -20,3 +20,12 @@ target_link_libraries(isotope_fmt INTERFACE fmt::fmt-header-only)
 if(ISOTOPE_TESTS)
   find_package(GTest REQUIRED)
 endif()
+
+# Line editing in `isotope chat`. libedit needs terminfo, and on Debian libbsd and libmd.
+find_path(LIBEDIT_INCLUDE histedit.h REQUIRED)
+add_library(isotope_libedit INTERFACE)
+target_include_directories(isotope_libedit SYSTEM INTERFACE ${LIBEDIT_INCLUDE})
+foreach(archive libedit.a libbsd.a libmd.a libtinfo.a)
+  find_library(LIBEDIT_${archive} NAMES ${archive} REQUIRED)
+  target_link_libraries(isotope_libedit INTERFACE ${LIBEDIT_${archive}})
+endforeach()

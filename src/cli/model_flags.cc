@@ -1,0 +1,175 @@
+#include "cli/model_flags.h"
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <map>
+
+#include "base/log.h"
+#include "cli/progress.h"
+#include "server/load_model.h"
+
+namespace isotope::cli {
+namespace {
+
+using engine::KvDtype;
+using engine::LoadFormat;
+using engine::WeightDtype;
+
+const std::map<std::string, WeightDtype> kDtypes = {{"auto", WeightDtype::automatic},
+                                                    {"bf16", WeightDtype::bf16},
+                                                    {"bfloat16", WeightDtype::bf16},
+                                                    {"f32", WeightDtype::f32},
+                                                    {"float32", WeightDtype::f32}};
+const std::map<std::string, KvDtype> kKvDtypes = {
+    {"auto", KvDtype::automatic}, {"bf16", KvDtype::bf16}, {"fp8", KvDtype::fp8}};
+const std::map<std::string, LoadFormat> kLoadFormats = {{"auto", LoadFormat::automatic},
+                                                        {"dummy", LoadFormat::dummy}};
+
+template <typename T>
+void add_choice(CLI::App& command, const std::string& name, T& target,
+                const std::map<std::string, T>& choices, const std::string& help) {
+  std::string names;
+  for (const auto& [key, value] : choices) names += (names.empty() ? "" : "|") + key;
+  command
+      .add_option_function<std::string>(
+          name, [&target, &choices](const std::string& key) { target = choices.at(key); }, help)
+      ->check(CLI::IsMember(choices))
+      ->type_name(names);
+}
+
+}  // namespace
+
+void ModelFlags::add_to(CLI::App& command) {
+  command.add_option("--model,-m", engine.model, "Folder with config.json, weights and tokenizer")
+      ->required()
+      ->type_name("DIR");
+  command.add_option("--served-model-name", served_model_name,
+                     "Name that requests use (default: the folder's name)");
+  command.add_option("--chat-template", chat_template, "File with a Jinja template to use instead")
+      ->type_name("FILE");
+  command.add_option("--device", engine.device, "auto, cpu, cuda[:N] or hip[:N]")
+      ->capture_default_str();
+  command.add_option("--threads", engine.threads, "CPU threads (0: all available)")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096));
+  add_choice(command, "--dtype", engine.dtype, kDtypes,
+             "Weights and activations (auto: FP32 checkpoints stay FP32, all others BF16 or FP8)");
+  add_choice(command, "--kv-cache-dtype", engine.kv_dtype, kKvDtypes, "KV cache (auto: bf16)");
+  add_choice(command, "--load-format", engine.load_format, kLoadFormats,
+             "dummy: random weights of the right shapes, from config.json alone");
+  command
+      .add_option("--max-model-len", engine.max_model_len,
+                  "Longest prompt plus answer in tokens (0: the model's, as memory allows)")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--max-num-seqs", engine.max_num_seqs, "Most sequences in one step")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--max-num-batched-tokens", engine.max_num_batched_tokens,
+                  "Most tokens in one step")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command.add_option("--block-size", engine.block_size, "Tokens in one block of the KV cache")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command.add_option_function<std::string>(
+      "--kv-cache-memory-bytes",
+      [this](const std::string& text) {
+        engine.kv_memory = parse_bytes(text, "--kv-cache-memory-bytes");
+      },
+      "Memory for the KV cache, such as 2GiB (default: chosen from what is available)");
+  command
+      .add_option("--num-kv-blocks", engine.num_kv_blocks,
+                  "Blocks of the KV cache, instead of a size in bytes")
+      ->check(CLI::NonNegativeNumber);
+  command.add_flag("!--no-enable-prefix-caching", engine.prefix_caching,
+                   "Compute every prompt in full");
+  command.add_flag("--batch-invariant,!--no-batch-invariant", engine.batch_invariant,
+                   "Answers do not depend on the batch, to the bit (default: on)");
+  command.add_option("--seed", engine.seed, "Seed of requests that bring none")
+      ->capture_default_str();
+}
+
+std::unique_ptr<server::ServedModel> ModelFlags::load() {
+  ProgressBar bar("Loading");
+  engine.progress = [&bar](std::int64_t done, std::int64_t total, std::string_view name) {
+    bar.update(done, total, name);
+  };
+  auto model = server::load_served_model(engine, served_model_name, chat_template);
+  bar.finish();
+  engine.progress = nullptr;
+  for (const std::string& name : model->engine->info().unused_tensors)
+    log_warning("weights", "tensor {} is in the checkpoint but not part of this model", name);
+  return model;
+}
+
+void SamplingFlags::add_to(CLI::App& command) {
+  command.add_option("--temperature", temperature, "0: always the likeliest token")
+      ->check(CLI::Range(0.0, 100.0));
+  command.add_option("--top-p", top_p, "Smallest set of likely tokens with this mass")
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--top-k", top_k, "The k likeliest tokens (0: all)")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--min-p", min_p, "Drop tokens less likely than this times the likeliest")
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--repetition-penalty", repetition_penalty, "Above 1: avoid repetition")
+      ->check(CLI::Range(0.01, 100.0));
+  command.add_option("--sampling-seed", seed, "Same seed, same answer");
+  command
+      .add_option("--max-tokens", max_tokens, "Longest answer (default: what the context leaves)")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--stop", stop, "Text that ends the answer; may be repeated");
+  command.add_flag("--ignore-eos", ignore_eos, "Go on after the end-of-sequence token");
+}
+
+server::GenerationOptions SamplingFlags::over(const engine::SamplingParams& defaults) const {
+  server::GenerationOptions options;
+  options.sampling = defaults;
+  if (temperature) options.sampling.temperature = *temperature;
+  if (top_p) options.sampling.top_p = *top_p;
+  if (top_k) options.sampling.top_k = *top_k;
+  if (min_p) options.sampling.min_p = *min_p;
+  if (repetition_penalty) options.sampling.repetition_penalty = *repetition_penalty;
+  options.sampling.seed = seed;
+  options.sampling.max_tokens = max_tokens;
+  options.sampling.ignore_eos = ignore_eos;
+  options.stop = stop;
+  return options;
+}
+
+std::size_t parse_bytes(std::string_view text, std::string_view flag) {
+  constexpr std::array<std::pair<std::string_view, double>, 11> kUnits = {{{"", 1},
+                                                                           {"B", 1},
+                                                                           {"K", 0x1p10},
+                                                                           {"KiB", 0x1p10},
+                                                                           {"KB", 1e3},
+                                                                           {"M", 0x1p20},
+                                                                           {"MiB", 0x1p20},
+                                                                           {"MB", 1e6},
+                                                                           {"G", 0x1p30},
+                                                                           {"GiB", 0x1p30},
+                                                                           {"GB", 1e9}}};
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, std::size_t(text.data() + text.size() - end));
+  if (error == std::errc() && std::isfinite(number) && number >= 0)
+    for (const auto& [name, factor] : kUnits)
+      if (name == unit && number * factor < 0x1p60) return std::size_t(number * factor);
+  fail(ErrorCode::invalid_argument, "{} {}: expected a size such as 2GiB, 512MiB or 1500000000",
+       flag, text);
+}
+
+std::string format_bytes(std::size_t bytes) {
+  constexpr std::array<std::string_view, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = double(bytes);
+  std::size_t unit = 0;
+  while (value >= 1024 && unit + 1 < kUnits.size()) {
+    value /= 1024;
+    ++unit;
+  }
+  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
+
+}  // namespace isotope::cli
