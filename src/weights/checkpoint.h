@@ -26,9 +26,10 @@ class TensorSource {
   virtual std::string describe() const = 0;
 };
 
-/// Opens model.safetensors.index.json with its shards, or else model.safetensors, or else consolidated.safetensors.
-/// Every header is checked (json syntax, dtypes, shapes × dtype = bytes, ranges inside the file, no overlap, no gap,
-/// name unique across shards, index and shards agree). Errors name file, tensor and value.
+/// Opens model.safetensors.index.json with its shards, or else model.safetensors, or else
+/// consolidated.safetensors. Every header is checked (json syntax, dtypes, shapes × dtype = bytes,
+/// ranges inside the file, no overlap, no gap, name unique across shards, index and shards agree).
+/// Errors name file, tensor and value.
 std::unique_ptr<TensorSource> open_checkpoint(const std::filesystem::path& model_dir);
 
 }  // namespace isotope::weights

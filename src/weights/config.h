@@ -13,29 +13,29 @@
 
 namespace isotope::weights {
 
-/// Rotary embedding parameters as the configuration gives them; ops/rope computes frequencies from them.
-/// Formulas: "default", "llama3" and "yarn" of transformers' modeling_rope_utils.
+/// Rotary embedding parameters as the configuration gives them; ops/rope computes frequencies from
+/// them. Formulas: "default", "llama3" and "yarn" of transformers' modeling_rope_utils.
 struct RopeParameters {
   enum class Type { standard, llama3, yarn, linear };
   Type type = Type::standard;
   double theta = 10000.0;
   double factor = 1.0;
   std::int64_t original_max_position = 0;
-  double low_freq_factor = 1.0, high_freq_factor = 4.0;                    // llama3
-  double beta_fast = 32.0, beta_slow = 1.0;                                // yarn
-  double mscale = 0.0, mscale_all_dim = 0.0;                               // yarn; 0 = not given
-  std::optional<double> attention_factor;                                  // yarn
-  bool truncate = true;                                                    // yarn
+  double low_freq_factor = 1.0, high_freq_factor = 4.0;  // llama3
+  double beta_fast = 32.0, beta_slow = 1.0;              // yarn
+  double mscale = 0.0, mscale_all_dim = 0.0;             // yarn; 0 = not given
+  std::optional<double> attention_factor;                // yarn
+  bool truncate = true;                                  // yarn
   /// Ministral 3: q *= 1 + beta·ln(1 + floor(position / original_max_position)); 0 = off.
   double query_scale_beta = 0.0;
   std::int64_t query_scale_original_max_position = 0;
 };
 
-/// The configuration of the text model, of whatever family. Counts are checked against limits that keep
-/// every later product within 63 bits.
+/// The configuration of the text model, of whatever family. Counts are checked against limits that
+/// keep every later product within 63 bits.
 struct TextConfig {
-  std::string architecture;   ///< "Qwen3ForCausalLM"
-  std::string model_type;     ///< of the text part: "qwen3", "llama", "ministral3", "mistral"
+  std::string architecture;  ///< "Qwen3ForCausalLM"
+  std::string model_type;    ///< of the text part: "qwen3", "llama", "ministral3", "mistral"
   std::int64_t hidden_size = 0, num_layers = 0, num_heads = 0, num_kv_heads = 0, head_dim = 0;
   std::int64_t intermediate_size = 0, vocab_size = 0, max_position_embeddings = 0;
   double rms_norm_eps = 1e-6;
@@ -61,7 +61,7 @@ struct ModelConfig {
   std::filesystem::path path;  ///< the config.json read
   TextConfig text;
   GenerationConfig generation;
-  bool has_vision = false;     ///< a vision_config stands beside text_config (its tensors are skipped)
+  bool has_vision = false;  ///< a vision_config stands beside text_config (its tensors are skipped)
 };
 
 /// Also reads mistral-native params.json if there is no config.json.

@@ -9,9 +9,10 @@
 
 namespace isotope::weights {
 
-/// A source that answers find() for every tensor that a model of `config` may ask for, in HF names, with the dtypes and
-/// scales of its quantization (FP8 where quantized, else BF16). Made on demand, deterministic in `seed` and name;
-/// values keep activations finite and non-trivial (weights ~ N(0, 1/k), norms near 1). Memory is freed by release().
+/// A source that answers find() for every tensor that a model of `config` may ask for, in HF names,
+/// with the dtypes and scales of its quantization (FP8 where quantized, else BF16). Made on demand,
+/// deterministic in `seed` and name; values keep activations finite and non-trivial (weights ~ N(0,
+/// 1/k), norms near 1). Memory is freed by release().
 std::unique_ptr<TensorSource> make_dummy_source(const ModelConfig& config, std::uint64_t seed);
 
 }  // namespace isotope::weights

@@ -20,12 +20,18 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::filesystem::path& path);
 
   const std::map<std::string, TensorView, std::less<>>& tensors() const { return tensors_; }
+  /// Well-formed tensors that a TensorView cannot stand for, with the reason ("dtype F64 is not
+  /// supported").
+  const std::map<std::string, std::string, std::less<>>& unsupported() const {
+    return unsupported_;
+  }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const MappedFile& file() const { return file_; }
 
  private:
   MappedFile file_;
   std::map<std::string, TensorView, std::less<>> tensors_;
+  std::map<std::string, std::string, std::less<>> unsupported_;
   std::map<std::string, std::string> metadata_;
 };
 
@@ -36,8 +42,11 @@ struct TensorPlan {
   Shape shape;
 };
 
-/// Writes a file tensor by tensor in the given order; `produce(i)` returns the bytes of tensor i (exactly its size).
-/// The file appears under its name only when it is complete (written beside it, then renamed).
+/// Writes a file tensor by tensor; `produce(i)` is called in the order of `plan` and returns the
+/// bytes of tensor i (exactly its size), which need to live only until the next call. Inside the
+/// file tensors lie as the reference implementation puts them, wide dtypes first and then by name,
+/// so that all of them are aligned. The file appears under its name only when it is complete
+/// (written beside it, then renamed).
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorPlan> plan,
                        const std::map<std::string, std::string>& metadata,
                        const std::function<std::span<const std::byte>(std::size_t)>& produce);
