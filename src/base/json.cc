@@ -9,11 +9,12 @@
 
 namespace isotope {
 
-json::value parse_json(std::string_view text, std::string_view what) {
+json::value parse_json(std::string_view text, std::string_view what, json::storage_ptr storage) {
   json::parse_options options;
   options.max_depth = 64;
   boost::system::error_code error;
   json::stream_parser parser({}, options);
+  parser.reset(std::move(storage));
   const std::size_t consumed = parser.write_some(text.data(), text.size(), error);
   if (!error) {
     // Whatever follows the first value may only be white space.

@@ -3,6 +3,7 @@
 
 #include <boost/json/fwd.hpp>
 #include <boost/json/object.hpp>
+#include <boost/json/storage_ptr.hpp>
 #include <boost/json/value.hpp>
 #include <cstdint>
 #include <filesystem>
@@ -17,7 +18,9 @@ namespace json = boost::json;
 
 /// Parses standard JSON nested at most 64 deep. Errors: corrupt_data naming `what` and the
 /// position.
-json::value parse_json(std::string_view text, std::string_view what);
+/// `storage` is where the value lives: for large texts a monotonic resource is several times faster.
+json::value parse_json(std::string_view text, std::string_view what,
+                       json::storage_ptr storage = {});
 /// As above, from a file.
 json::value parse_json_file(const std::filesystem::path& path);
 
