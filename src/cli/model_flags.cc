@@ -41,8 +41,10 @@ void add_choice(CLI::App& command, const std::string& name, T& target,
 
 }  // namespace
 
-void ModelFlags::add_to(CLI::App& command) {
-  command.add_option("--model,-m", engine.model, "Folder with config.json, weights and tokenizer")
+void ModelFlags::add_to(CLI::App& command, Model model) {
+  command
+      .add_option(model == Model::flag ? "--model,-m" : "model,--model,-m", engine.model,
+                  "Folder with config.json, weights and tokenizer")
       ->required()
       ->type_name("DIR");
   command.add_option("--served-model-name", served_model_name,

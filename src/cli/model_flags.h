@@ -20,7 +20,9 @@ struct ModelFlags {
   std::string served_model_name;
   std::string chat_template;
 
-  void add_to(CLI::App& command);
+  /// How the folder is given: `--model DIR`, or as the command's argument.
+  enum class Model { flag, positional };
+  void add_to(CLI::App& command, Model model = Model::flag);
   /// Loads with a progress bar; warns of unused tensors by name.
   std::unique_ptr<server::ServedModel> load();
 };
