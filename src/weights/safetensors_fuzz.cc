@@ -1,0 +1,30 @@
+// libFuzzer target for the safetensors header. Not part of the normal build:
+//   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -DFMT_HEADER_ONLY -Isrc
+//   src/weights/safetensors_fuzz.cc
+//       src/weights/safetensors_header.cc src/base/{error,dtype,tensor}.cc -lboost_json -o
+//       safetensors_fuzz
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "weights/safetensors_header.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
+  using namespace isotope::weights;
+  const std::span file(reinterpret_cast<const std::byte*>(bytes), size);
+  try {
+    const SafetensorsHeader header = parse_safetensors_header(file, "fuzz");
+    const auto data = file.subspan(std::size_t(header.data_offset));
+    for (const SafetensorsEntry& entry : header.entries) {
+      const SafetensorsView found = view_of(entry, data);
+      const auto* begin = static_cast<const std::byte*>(found.view.data);
+      // Whatever is accepted lies inside the file.
+      if (found.problem.empty() &&
+          (begin < data.data() || begin + found.view.bytes() > data.data() + data.size()))
+        std::abort();
+    }
+  } catch (const isotope::Error&) {
+  }
+  return 0;
+}
