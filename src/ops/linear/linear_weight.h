@@ -25,13 +25,18 @@ enum class WeightLayout : std::uint8_t {
 ///   FP8:  64 bytes for each 4 values of k: for each quarter q of 4 features, 8 bytes of pair 0 ([4][2]) then 8 of pair 1, so that
 ///         VPUNPCKLBW/HBW of the widened halves give the two pairs in BF16 order.
 ///   F32:  [k][16].
-/// Scales: `block` has one FP32 per (tile, 128 values of k); `row` has one per padded output feature. A matrix has either.
+/// Scales: per_row has one FP32 per padded output feature. block_128x128 has one per (tile, 128 values of k), or
+/// with scales_per_feature one per (tile, 128 values of k, feature of the tile). A matrix has one of these or none.
+///
+/// row_major_f32 has no padding and no scales; `dtype` still says what the weights are, hence which x they take.
 struct LinearWeight {
   std::int64_t n = 0, k = 0;                ///< without padding
   std::int64_t padded_n = 0, padded_k = 0;
-  DType dtype = DType::bf16;
+  DType dtype = DType::bf16;  ///< bf16, f8_e4m3 or f32
   WeightLayout layout = WeightLayout::cpu_tile16;
   ScaleLayout scale_layout = ScaleLayout::none;  ///< none, per_row or block_128x128
+  /// A stack in which a part begins inside a tile: tiles there cross blocks. Never in a stack of one part.
+  bool scales_per_feature = false;
   device::Buffer data;
   device::Buffer scales;
 
@@ -51,7 +56,8 @@ struct LinearPart {
 /// `allow_f32`: keep F32 weights; otherwise they are rounded to BF16. FP8 weights with NaN codes are an Error.
 LinearWeight pack_linear(Context& context, std::span<const LinearPart> parts, bool allow_f32);
 
-/// Bytes that pack_linear will allocate for a matrix: for the memory plan.
+/// Bytes that pack_linear will allocate for a matrix on the fast path: for the memory plan. `dtype` is the checkpoint's
+/// (f32: kept). Scales per feature, which odd stacks need, are not foreseen.
 std::size_t packed_bytes(std::int64_t n, std::int64_t k, DType dtype, ScaleLayout scale_layout);
 
 /// y[m, n] (f32 or bf16) = x[m, k] · W[n, k]^T, or y += … (f32) if `accumulate`. x: bf16 for BF16 and FP8 weights,

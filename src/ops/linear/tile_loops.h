@@ -1,0 +1,260 @@
+// The loops around the multiply-adds, written once for all vector instruction sets.
+//
+// Each NAME_<isa>.cc defines a Family in its anonymous namespace and instantiates these templates
+// with it; the anonymous namespace here keeps every instantiation private to that file, so that the
+// linker cannot take code of a wide instruction set for a narrow one. For the same reason nothing
+// here calls into the standard library.
+//
+// A Family provides
+//   Sum              16 FP32 lanes, one an output feature; zero, load, store, broadcast, multiply,
+//   add,
+//                    multiply_add(a, b, c) = a·b + c rounded once, store_bf16
+//   X                element of x as the multiply-adds take it (bf16 bits or FP32)
+//   kSums            Sums that fit in registers beside everything else
+//   kFusedRows       up to so many rows, narrow weights are widened in registers for each row group
+//   kWidensX         x is bf16 and X is FP32
+//   Weights<DType>   kValues (values of k in 64 bytes of a tile), Wide, widen(64 bytes), Broadcast,
+//                    broadcast(const X*), add_product(Sum, Wide, Broadcast): kValues products added
+//                    in order of k
+//   kScratch         dtype that narrower weights are widened to in L1 when many rows share them
+//   widen_tile<DType>(from, values of k, to)
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ops/intrinsics.h"
+#include "ops/linear/tile_kernel.h"
+
+namespace isotope::ops {
+namespace {
+
+constexpr std::int64_t bytes_of(DType dtype) {
+  return dtype == DType::f32 ? 4 : dtype == DType::bf16 ? 2 : 1;
+}
+constexpr int kMaxRowGroup = 6;  ///< rows that share the registers
+
+constexpr std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
+/// One step along k: all rows and tiles of a call, at most kScaleBlock values where a scale or
+/// scratch needs it.
+template <class Family>
+struct Step {
+  const std::byte* weights = nullptr;
+  std::int64_t tile_stride = 0;  ///< bytes
+  const typename Family::X* x = nullptr;
+  std::int64_t x_stride = 0;
+  std::int64_t values = 0;        ///< of k
+  float* sums = nullptr;          ///< [rows][kMaxTiles][16]
+  const float* scales = nullptr;  ///< of this block in the first tile; nullptr: the sum runs on
+  std::int64_t scale_stride = 0;
+  bool scale_per_feature = false;
+};
+
+template <class Family>
+typename Family::Sum block_scale(const Step<Family>& step, std::int64_t tile) {
+  const float* scale = step.scales + tile * step.scale_stride;
+  return step.scale_per_feature ? Family::load(scale) : Family::broadcast(*scale);
+}
+
+/// sums[row + r][tile + t] += x[row + r] · W[tile + t]^T over one step, in R · T registers.
+template <class Family, DType kWeights, int R, int T>
+void multiply_block(const Step<Family>& step, std::int64_t row, std::int64_t tile) {
+  using Weights = typename Family::template Weights<kWeights>;
+  constexpr std::int64_t kStepBytes = 64;
+  typename Family::Sum sum[R][T];
+  float* const sums = step.sums + (row * kMaxTiles + tile) * kTileFeatures;
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t)
+      sum[r][t] =
+          step.scales ? Family::zero() : Family::load(sums + (r * kMaxTiles + t) * kTileFeatures);
+
+  const std::byte* weights = step.weights + tile * step.tile_stride;
+  const std::int64_t tile_stride = step.tile_stride;
+  const typename Family::X* x = step.x + row * step.x_stride;
+  const std::int64_t x_stride = step.x_stride;
+  for (std::int64_t i = 0; i < step.values; i += Weights::kValues, weights += kStepBytes) {
+    if constexpr (R > T) {
+      typename Weights::Wide wide[T];
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t) wide[t] = Weights::widen(weights + t * tile_stride);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const auto value = Weights::broadcast(x + r * x_stride + i);
+#pragma GCC unroll 8
+        for (int t = 0; t < T; ++t) sum[r][t] = Weights::add_product(sum[r][t], wide[t], value);
+      }
+    } else {
+      typename Weights::Broadcast value[R];
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) value[r] = Weights::broadcast(x + r * x_stride + i);
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t) {
+        const auto wide = Weights::widen(weights + t * tile_stride);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) sum[r][t] = Weights::add_product(sum[r][t], wide, value[r]);
+      }
+    }
+  }
+
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) {
+    const auto scale = step.scales ? block_scale(step, tile + t) : Family::zero();
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      float* const total = sums + (r * kMaxTiles + t) * kTileFeatures;
+      if (step.scales) sum[r][t] = Family::multiply_add(sum[r][t], scale, Family::load(total));
+      Family::store(total, sum[r][t]);
+    }
+  }
+}
+
+/// All tiles of R rows, T at a time, then the rest with fewer.
+template <class Family, DType kWeights, int R, int T>
+void multiply_rows(const Step<Family>& step, std::int64_t row, std::int64_t tile,
+                   std::int64_t end) {
+  for (; tile + T <= end; tile += T) multiply_block<Family, kWeights, R, T>(step, row, tile);
+  if constexpr (T > 1) {
+    if (tile < end) multiply_rows<Family, kWeights, R, T - 1>(step, row, tile, end);
+  }
+}
+
+/// Rows in groups of at most `limit`, as equal as possible.
+template <class Family, DType kWeights, int kLimit>
+void multiply_step(const Step<Family>& step, std::int64_t rows, std::int64_t tiles) {
+  for (std::int64_t row = 0; row < rows;) {
+    const std::int64_t groups = (rows - row + kLimit - 1) / kLimit;
+    const std::int64_t count = (rows - row + groups - 1) / groups;
+#define ISOTOPE_ROWS(R)                                                                        \
+  if constexpr (R <= kLimit)                                                                   \
+    if (count == R)                                                                            \
+  multiply_rows<Family, kWeights, R, int(smaller(kMaxTiles, Family::kSums / R))>(step, row, 0, \
+                                                                                 tiles)
+    ISOTOPE_ROWS(1);
+    ISOTOPE_ROWS(2);
+    ISOTOPE_ROWS(3);
+    ISOTOPE_ROWS(4);
+    ISOTOPE_ROWS(5);
+    ISOTOPE_ROWS(6);
+#undef ISOTOPE_ROWS
+    row += count;
+  }
+}
+
+/// Scratch of one call, on the stack of its thread.
+template <class Family>
+struct Scratch {
+  alignas(64) float sums[kMaxRows * kMaxTiles * kTileFeatures];
+  alignas(
+      64) std::byte weights[kMaxTiles * kScaleBlock * kTileFeatures * bytes_of(Family::kScratch)];
+  alignas(64) typename Family::X x[Family::kWidensX ? kMaxRows * kScaleBlock : 1];
+};
+
+template <class Family, DType kWeights>
+void multiply_all_steps(const TileMatmul& matmul, const TileRange& range,
+                        Scratch<Family>& scratch) {
+  using X = typename Family::X;
+  constexpr bool kNarrow = kWeights != Family::kScratch;
+  constexpr bool kNarrowX = Family::kWidensX && kWeights != DType::f32;
+  const bool block_scales =
+      matmul.scale_form == TileScales::block || matmul.scale_form == TileScales::block_feature;
+  const bool through_scratch = kNarrow && range.rows > Family::kFusedRows;
+  const std::int64_t blocks = (matmul.padded_k + kScaleBlock - 1) / kScaleBlock;
+  // Blocks of k keep the weights in L1 while groups of rows pass over them. With one group, a sum
+  // that no scale interrupts takes the same steps in one go.
+  const bool in_one_go =
+      !block_scales && !through_scratch && !kNarrowX && range.rows <= kMaxRowGroup;
+  const std::int64_t length = in_one_go ? matmul.padded_k : kScaleBlock;
+  const std::byte* const weights = matmul.weights + range.tile * matmul.tile_bytes;
+
+  for (std::int64_t begin = 0; begin < matmul.padded_k; begin += length) {
+    Step<Family> step;
+    step.values = smaller(length, matmul.padded_k - begin);
+    step.sums = scratch.sums;
+    if (block_scales) {
+      step.scale_per_feature = matmul.scale_form == TileScales::block_feature;
+      const std::int64_t width = step.scale_per_feature ? kTileFeatures : 1;
+      step.scale_stride = blocks * width;
+      step.scales = matmul.scales + range.tile * step.scale_stride + begin / kScaleBlock * width;
+    }
+    if constexpr (kNarrowX) {
+      for (std::int64_t r = 0; r < range.rows; ++r)
+        Family::template widen_x<kWeights>(
+            static_cast<const std::uint16_t*>(matmul.x) + (range.row + r) * matmul.x_stride + begin,
+            step.values, scratch.x + r * kScaleBlock);
+      step.x = scratch.x;
+      step.x_stride = kScaleBlock;
+    } else {
+      step.x = static_cast<const X*>(matmul.x) + range.row * matmul.x_stride + begin;
+      step.x_stride = matmul.x_stride;
+    }
+    step.weights = weights + begin * kTileFeatures * bytes_of(kWeights);
+    step.tile_stride = matmul.tile_bytes;
+    if constexpr (kNarrow) {
+      if (!through_scratch) {
+        multiply_step<Family, kWeights, Family::kFusedRows>(step, range.rows, range.tiles);
+        continue;
+      }
+      constexpr std::int64_t kStride = kScaleBlock * kTileFeatures * bytes_of(Family::kScratch);
+      for (std::int64_t t = 0; t < range.tiles; ++t)
+        Family::template widen_tile<kWeights>(step.weights + t * step.tile_stride, step.values,
+                                              scratch.weights + t * kStride);
+      step.weights = scratch.weights;
+      step.tile_stride = kStride;
+    }
+    multiply_step<Family, Family::kScratch, kMaxRowGroup>(step, range.rows, range.tiles);
+  }
+}
+
+template <class Family>
+void write_tile(const TileMatmul& matmul, typename Family::Sum sum, std::int64_t row,
+                std::int64_t tile) {
+  const std::int64_t feature = tile * kTileFeatures;
+  const std::int64_t count = smaller(kTileFeatures, matmul.n - feature);
+  if (matmul.scale_form == TileScales::row)
+    sum = Family::multiply(sum, Family::load(matmul.scales + feature));
+  if (matmul.y_dtype == DType::bf16) {
+    auto* y = static_cast<std::uint16_t*>(matmul.y) + row * matmul.y_stride + feature;
+    if (count == kTileFeatures) return Family::store_bf16(y, sum);
+    std::uint16_t values[kTileFeatures];
+    Family::store_bf16(values, sum);
+    for (std::int64_t j = 0; j < count; ++j) y[j] = values[j];
+    return;
+  }
+  float* y = static_cast<float*>(matmul.y) + row * matmul.y_stride + feature;
+  if (count == kTileFeatures) {
+    if (matmul.accumulate) sum = Family::add(Family::load(y), sum);
+    return Family::store(y, sum);
+  }
+  float values[kTileFeatures];
+  Family::store(values, sum);
+  for (std::int64_t j = 0; j < count; ++j) y[j] = matmul.accumulate ? y[j] + values[j] : values[j];
+}
+
+template <class Family>
+void clear_sums(const TileRange& range, float* sums) {
+  for (std::int64_t r = 0; r < range.rows; ++r)
+    for (std::int64_t t = 0; t < range.tiles; ++t)
+      Family::store(sums + (r * kMaxTiles + t) * kTileFeatures, Family::zero());
+}
+
+template <class Family>
+void write_sums(const TileMatmul& matmul, const TileRange& range, const float* sums) {
+  for (std::int64_t r = 0; r < range.rows; ++r)
+    for (std::int64_t t = 0; t < range.tiles; ++t)
+      write_tile<Family>(matmul, Family::load(sums + (r * kMaxTiles + t) * kTileFeatures),
+                         range.row + r, range.tile + t);
+}
+
+template <class Family, DType kWeights>
+void multiply_range(const TileMatmul& matmul, const TileRange& range) {
+  Scratch<Family> scratch;
+  clear_sums<Family>(range, scratch.sums);
+  multiply_all_steps<Family, kWeights>(matmul, range, scratch);
+  write_sums<Family>(matmul, range, scratch.sums);
+}
+
+}  // namespace
+}  // namespace isotope::ops
