@@ -14,9 +14,11 @@
 namespace isotope::text {
 
 struct EncodeOptions {
-  /// Add what the tokenizer puts around a raw text by itself (BOS). Rendered chat prompts carry it as text.
+  /// Add what the tokenizer puts around a raw text by itself (BOS). Rendered chat prompts carry it
+  /// as text.
   bool add_special_tokens = false;
-  /// Recognize added tokens ("<|im_start|>", "[INST]") in the text. Off: they are ordinary characters.
+  /// Recognize added tokens ("<|im_start|>", "[INST]") in the text. Off: they are ordinary
+  /// characters.
   bool parse_special_tokens = true;
 };
 
@@ -25,15 +27,16 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  /// Reads tokenizer.json, or else tekken.json, with tokenizer_config.json beside it if there is one.
-  /// Errors name file, field and value.
+  /// Reads tokenizer.json, or else tekken.json, with tokenizer_config.json beside it if there is
+  /// one. Errors name file, field and value.
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& model_dir);
 
   /// `text` is UTF-8; invalid bytes are replaced by U+FFFD.
-  virtual std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options) const = 0;
+  virtual std::vector<TokenId> encode(std::string_view text,
+                                      const EncodeOptions& options) const = 0;
 
-  /// The bytes that a token stands for: possibly part of a UTF-8 character. Empty for ids without a token.
-  /// Special tokens give their own text.
+  /// The bytes that a token stands for: possibly part of a UTF-8 character. Empty for ids without a
+  /// token. Special tokens give their own text.
   virtual std::string_view token_bytes(TokenId id) const = 0;
   /// The token as the vocabulary spells it ("Ġthe", "▁the", "<0x0A>").
   virtual std::string_view token_text(TokenId id) const = 0;
