@@ -6,8 +6,10 @@
 
 namespace isotope::ops {
 
-/// out[m, h] (f32) = table[ids[m], h].  ids [rows] i32; ids outside [0, n) give a zero row (idle rows of a padded batch).
-/// The table is a packed LinearWeight [vocab, h] of any dtype, so that a tied head needs no second copy.
-void embed(Context& context, const TensorView& ids, const LinearWeight& table, const TensorView& out);
+/// out[m, h] (f32) = table[ids[m], h].  ids [rows] i32; ids outside [0, n) give a zero row (idle
+/// rows of a padded batch). The table is a packed LinearWeight [vocab, h] of any dtype, so that a
+/// tied head needs no second copy.
+void embed(Context& context, const TensorView& ids, const LinearWeight& table,
+           const TensorView& out);
 
 }  // namespace isotope::ops
