@@ -44,22 +44,36 @@ struct Fp8Pairs {
   __m512i first, second;
 };
 
-inline Fp8Pairs widen_fp8(const std::byte* from) {
-  const __m512i codes = _mm512_loadu_si512(from);
-  const __m512i low = _mm512_permutex2var_epi8(_mm512_load_si512(kFp8Tables.low), codes,
-                                               _mm512_load_si512(kFp8Tables.low + 64));
-  const __m512i magnitude = _mm512_permutex2var_epi8(_mm512_load_si512(kFp8Tables.high), codes,
-                                                     _mm512_load_si512(kFp8Tables.high + 64));
-  // The look-up ignores bit 7 of a code: magnitude | (codes & 0x80) puts the sign where it belongs.
-  const __m512i high =
-      _mm512_ternarylogic_epi32(magnitude, codes, _mm512_set1_epi8(char(0x80)), 0xf8);
-  return {_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)};
-}
+/// The tables in registers.
+class Fp8ToBf16 {
+ public:
+  Fp8ToBf16() {
+    // The compiler would rather load constants again at each use, and loads are scarce in the
+    // loops.
+    __asm__("" : "+v"(low_[0]), "+v"(low_[1]), "+v"(high_[0]), "+v"(high_[1]));
+  }
+
+  Fp8Pairs widen(const std::byte* from) const {
+    const __m512i codes = _mm512_loadu_si512(from);
+    const __m512i low = _mm512_permutex2var_epi8(low_[0], codes, low_[1]);
+    const __m512i magnitude = _mm512_permutex2var_epi8(high_[0], codes, high_[1]);
+    // The look-up ignores bit 7 of a code: magnitude | (codes & 0x80) puts the sign where it
+    // belongs.
+    const __m512i high =
+        _mm512_ternarylogic_epi32(magnitude, codes, _mm512_set1_epi8(char(0x80)), 0xf8);
+    return {_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)};
+  }
+
+ private:
+  __m512i low_[2] = {_mm512_load_si512(kFp8Tables.low), _mm512_load_si512(kFp8Tables.low + 64)};
+  __m512i high_[2] = {_mm512_load_si512(kFp8Tables.high), _mm512_load_si512(kFp8Tables.high + 64)};
+};
 
 /// `values` of k of one FP8 tile, in the layout of a BF16 tile.
 inline void widen_fp8_tile(const std::byte* from, std::int64_t values, std::byte* to) {
+  const Fp8ToBf16 tables;
   for (std::int64_t i = 0; i < values; i += 4, from += 64, to += 128) {
-    const Fp8Pairs pairs = widen_fp8(from);
+    const Fp8Pairs pairs = tables.widen(from);
     _mm512_store_si512(to, pairs.first);
     _mm512_store_si512(to + 64, pairs.second);
   }

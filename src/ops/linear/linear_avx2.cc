@@ -33,10 +33,11 @@ __m256i round_to_bf16(__m256 value) {
 struct Family {
   using Sum = Lanes;
   using X = float;
-  static constexpr int kSums = 6;
   static constexpr int kFusedRows = 2;
   static constexpr bool kWidensX = true;
   static constexpr DType kScratch = DType::f32;
+  // A sum takes 2 of 16 registers, a weight 2 and x 1 or 2.
+  static constexpr int tiles(int rows, bool) { return rows == 1 ? 4 : rows == 2 ? 2 : 1; }
 
   static Sum zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   static Sum load(const float* from) { return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)}; }

@@ -33,10 +33,11 @@ __m512 high_floats(__m512i halves) { return _mm512_cvtph_ps(_mm512_extracti64x4_
 
 struct Family : FloatLanes {
   using X = float;
-  static constexpr int kSums = 24;
-  static constexpr int kFusedRows = 4;
+  static constexpr int kFusedRows = 8;
   static constexpr bool kWidensX = true;
   static constexpr DType kScratch = DType::f32;
+  // 24 sums, 4 weights and x fill 32 registers; 64 bytes of FP8 widen to four.
+  static constexpr int tiles(int rows, bool fused) { return fused && rows > 3 ? 2 : 4; }
 
   template <DType kWeights>
   struct Weights;

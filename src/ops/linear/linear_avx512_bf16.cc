@@ -20,10 +20,11 @@ __m512 dot(__m512 sum, __m512i weights, __m512i x) {
 
 struct Family : FloatLanes {
   using X = std::uint16_t;
-  static constexpr int kSums = 24;
-  static constexpr int kFusedRows = 4;
+  static constexpr int kFusedRows = 24;
   static constexpr bool kWidensX = false;
   static constexpr DType kScratch = DType::bf16;
+  // 24 sums, 4 weights and x fill 32 registers; widening FP8 takes 8 of them.
+  static constexpr int tiles(int rows, bool fused) { return fused && rows > 3 ? 2 : 4; }
 
   template <DType kWeights>
   struct Weights;
@@ -47,11 +48,12 @@ struct Family::Weights<DType::bf16> {
 template <>
 struct Family::Weights<DType::f8_e4m3> {
   static constexpr int kValues = 4;
+  const Fp8ToBf16 tables;
   using Wide = Fp8Pairs;
   struct Broadcast {
     __m512i first, second;
   };
-  static Wide widen(const std::byte* from) { return widen_fp8(from); }
+  Wide widen(const std::byte* from) const { return tables.widen(from); }
   static Broadcast broadcast(const X* x) { return {broadcast_pair(x), broadcast_pair(x + 2)}; }
   static Sum add_product(Sum sum, const Wide& weights, const Broadcast& x) {
     return dot(dot(sum, weights.first, x.first), weights.second, x.second);

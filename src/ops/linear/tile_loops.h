@@ -10,14 +10,15 @@
 //   add,
 //                    multiply_add(a, b, c) = a·b + c rounded once, store_bf16
 //   X                element of x as the multiply-adds take it (bf16 bits or FP32)
-//   kSums            Sums that fit in registers beside everything else
-//   kFusedRows       up to so many rows, narrow weights are widened in registers for each row group
-//   kWidensX         x is bf16 and X is FP32
-//   Weights<DType>   kValues (values of k in 64 bytes of a tile), Wide, widen(64 bytes), Broadcast,
-//                    broadcast(const X*), add_product(Sum, Wide, Broadcast): kValues products added
-//                    in order of k
-//   kScratch         dtype that narrower weights are widened to in L1 when many rows share them
-//   widen_tile<DType>(from, values of k, to)
+//   kWidensX         x is bf16 and X is FP32: widen_x<DType>(from, values, to)
+//   kScratch         dtype that narrower weights are widened to in L1 when many rows share them:
+//                    widen_tile<DType>(from, values of k, to)
+//   kFusedRows       up to so many rows, narrower weights are widened in registers instead
+//   tiles(R, fused)  tiles whose sums fit in registers beside everything else, with R rows
+//   Weights<DType>   constants that stay in registers, and kValues (values of k in 64 bytes of a
+//   tile),
+//                    Wide, widen(64 bytes), Broadcast, broadcast(const X*),
+//                    add_product(Sum, Wide, Broadcast): kValues products added in order of k
 #pragma once
 
 #include <cstddef>
@@ -32,7 +33,8 @@ namespace {
 constexpr std::int64_t bytes_of(DType dtype) {
   return dtype == DType::f32 ? 4 : dtype == DType::bf16 ? 2 : 1;
 }
-constexpr int kMaxRowGroup = 6;  ///< rows that share the registers
+constexpr int kMaxRowGroup = 6;    ///< rows whose sums share the registers with 4 tiles'
+constexpr int kMaxFusedGroup = 8;  ///< rows that share one widening in registers
 
 constexpr std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
@@ -61,6 +63,7 @@ typename Family::Sum block_scale(const Step<Family>& step, std::int64_t tile) {
 template <class Family, DType kWeights, int R, int T>
 void multiply_block(const Step<Family>& step, std::int64_t row, std::int64_t tile) {
   using Weights = typename Family::template Weights<kWeights>;
+  const Weights format;
   constexpr std::int64_t kStepBytes = 64;
   typename Family::Sum sum[R][T];
   float* const sums = step.sums + (row * kMaxTiles + tile) * kTileFeatures;
@@ -79,22 +82,22 @@ void multiply_block(const Step<Family>& step, std::int64_t row, std::int64_t til
     if constexpr (R > T) {
       typename Weights::Wide wide[T];
 #pragma GCC unroll 8
-      for (int t = 0; t < T; ++t) wide[t] = Weights::widen(weights + t * tile_stride);
+      for (int t = 0; t < T; ++t) wide[t] = format.widen(weights + t * tile_stride);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const auto value = Weights::broadcast(x + r * x_stride + i);
+        const auto value = format.broadcast(x + r * x_stride + i);
 #pragma GCC unroll 8
-        for (int t = 0; t < T; ++t) sum[r][t] = Weights::add_product(sum[r][t], wide[t], value);
+        for (int t = 0; t < T; ++t) sum[r][t] = format.add_product(sum[r][t], wide[t], value);
       }
     } else {
       typename Weights::Broadcast value[R];
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) value[r] = Weights::broadcast(x + r * x_stride + i);
+      for (int r = 0; r < R; ++r) value[r] = format.broadcast(x + r * x_stride + i);
 #pragma GCC unroll 8
       for (int t = 0; t < T; ++t) {
-        const auto wide = Weights::widen(weights + t * tile_stride);
+        const auto wide = format.widen(weights + t * tile_stride);
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) sum[r][t] = Weights::add_product(sum[r][t], wide, value[r]);
+        for (int r = 0; r < R; ++r) sum[r][t] = format.add_product(sum[r][t], wide, value[r]);
       }
     }
   }
@@ -124,20 +127,22 @@ void multiply_rows(const Step<Family>& step, std::int64_t row, std::int64_t tile
 /// Rows in groups of at most `limit`, as equal as possible.
 template <class Family, DType kWeights, int kLimit>
 void multiply_step(const Step<Family>& step, std::int64_t rows, std::int64_t tiles) {
+  constexpr bool kFused = kWeights != Family::kScratch;
   for (std::int64_t row = 0; row < rows;) {
     const std::int64_t groups = (rows - row + kLimit - 1) / kLimit;
     const std::int64_t count = (rows - row + groups - 1) / groups;
-#define ISOTOPE_ROWS(R)                                                                        \
-  if constexpr (R <= kLimit)                                                                   \
-    if (count == R)                                                                            \
-  multiply_rows<Family, kWeights, R, int(smaller(kMaxTiles, Family::kSums / R))>(step, row, 0, \
-                                                                                 tiles)
+#define ISOTOPE_ROWS(R)      \
+  if constexpr (R <= kLimit) \
+    if (count == R)          \
+  multiply_rows<Family, kWeights, R, Family::tiles(R, kFused)>(step, row, 0, tiles)
     ISOTOPE_ROWS(1);
     ISOTOPE_ROWS(2);
     ISOTOPE_ROWS(3);
     ISOTOPE_ROWS(4);
     ISOTOPE_ROWS(5);
     ISOTOPE_ROWS(6);
+    ISOTOPE_ROWS(7);
+    ISOTOPE_ROWS(8);
 #undef ISOTOPE_ROWS
     row += count;
   }
@@ -194,7 +199,7 @@ void multiply_all_steps(const TileMatmul& matmul, const TileRange& range,
     step.tile_stride = matmul.tile_bytes;
     if constexpr (kNarrow) {
       if (!through_scratch) {
-        multiply_step<Family, kWeights, Family::kFusedRows>(step, range.rows, range.tiles);
+        multiply_step<Family, kWeights, kMaxFusedGroup>(step, range.rows, range.tiles);
         continue;
       }
       constexpr std::int64_t kStride = kScaleBlock * kTileFeatures * bytes_of(Family::kScratch);

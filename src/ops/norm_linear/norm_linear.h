@@ -11,9 +11,11 @@ namespace isotope::ops {
 ///   row_index  empty: r(m) = m; else [rows.total] i32: r(m) = row_index[m]
 ///   g    [k] f32
 ///   out  [rows.total, n] f32 or bf16
-/// rmsnorm(x) = x / sqrt(mean(x²) + eps), in FP32; the product with g is rounded to BF16 for BF16 and FP8 weights.
-void norm_linear(Context& context, const TensorView& x, const TensorView& row_index, const TensorView& g,
-                 float eps, const LinearWeight& weight, const TensorView& out, Rows rows);
+/// rmsnorm(x) = x / sqrt(mean(x²) + eps), in FP32; the product with g is rounded to BF16 for BF16
+/// and FP8 weights.
+void norm_linear(Context& context, const TensorView& x, const TensorView& row_index,
+                 const TensorView& g, float eps, const LinearWeight& weight, const TensorView& out,
+                 Rows rows);
 
 /// Workspace that norm_linear takes.
 std::size_t norm_linear_scratch(std::int64_t rows, std::int64_t k);

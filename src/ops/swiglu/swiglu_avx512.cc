@@ -1,0 +1,7 @@
+#include "ops/swiglu/swiglu_simd.h"
+
+namespace isotope::ops {
+
+void swiglu_avx512(const SwigluRow& row) { swiglu_row(row); }
+
+}  // namespace isotope::ops
