@@ -91,8 +91,29 @@ def rounding_file():
                                   "codes": ("F8_E4M3", values.astype(ml_dtypes.float8_e4m3fn))}, None)
 
 
+def native_file():
+    """A mistral-native layer's q and k, and their rows as transformers' convert_ministral3_weights_to_hf.py orders
+    them (heads of 6 elements: 4 query heads, 2 KV heads)."""
+    def permute(weight, heads):
+        rows, columns = weight.shape
+        return weight.reshape(heads, rows // heads // 2, 2, columns).transpose(0, 2, 1, 3).reshape(rows, columns)
+    wq = np.arange(24 * 3, dtype=np.float32).reshape(24, 3)
+    wk = -np.arange(12 * 3, dtype=np.float32).reshape(12, 3)
+    save("native.safetensors", {
+        "layers.0.attention.wq.weight": ("F8_E4M3", wq % 16), "layers.0.attention.wq.qscale_weight": ("BF16", np.array(0.5)),
+        "layers.0.attention.wq.qscale_act": ("BF16", np.array(0.25)), "layers.0.attention.wk.weight": ("F32", wk),
+        "layers.0.attention.wv.weight": ("F32", wk), "layers.0.attention.wo.weight": ("F32", wk.T),
+        "layers.0.attention.wq.fake_quantizer.scale": ("F32", np.array(1.0)),
+        "vision_encoder.transformer.layers.0.attention.wq.weight": ("F32", wk),
+        "patch_merger.merging_layer.weight": ("F32", wk), "tok_embeddings.weight": ("F32", wk),
+    }, None)
+    save("native-expected.safetensors",
+         {"q": ("F8_E4M3", permute(wq % 16, 4)), "k": ("F32", permute(wk, 2)), "v": ("F32", wk)}, None)
+
+
 if __name__ == "__main__":
     layout_file()
     foreign_file()
     quantized_file()
     rounding_file()
+    native_file()

@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "weights/config.h"
+#include "weights/native_source.h"
 #include "weights/safetensors.h"
 
 namespace isotope::weights {
@@ -36,6 +38,8 @@ class MappedCheckpoint final : public TensorSource {
            file->unsupported().find(name)->second);
     return view;
   }
+
+  bool contains(std::string_view name) const override { return tensors_.contains(name); }
 
   std::vector<std::string> names() const override {
     std::vector<std::string> names;
@@ -134,8 +138,12 @@ std::unique_ptr<TensorSource> open_checkpoint(const fs::path& model_dir) {
   if (fs::exists(model_dir / kIndexName, error)) return open_shards(model_dir / kIndexName);
   if (fs::exists(model_dir / "model.safetensors", error))
     return open_file(model_dir / "model.safetensors");
-  fail(ErrorCode::not_found, "{} holds neither {} nor model.safetensors", model_dir.string(),
-       kIndexName);
+  if (fs::exists(model_dir / "consolidated.safetensors", error)) {
+    const TextConfig text = read_model_config(model_dir).text;
+    return make_native_source(open_file(model_dir / "consolidated.safetensors"), text);
+  }
+  fail(ErrorCode::not_found, "{} holds neither {}, model.safetensors nor consolidated.safetensors",
+       model_dir.string(), kIndexName);
 }
 
 }  // namespace isotope::weights

@@ -18,6 +18,8 @@ class TensorSource {
   virtual ~TensorSource() = default;
   /// The tensor, or an empty view if there is none.
   virtual TensorView find(std::string_view name) const = 0;
+  /// Whether find() would give a tensor. Cheap, while find() may have to make it.
+  virtual bool contains(std::string_view name) const { return !find(name).empty(); }
   /// All names, sorted.
   virtual std::vector<std::string> names() const = 0;
   /// The tensor was read for the last time; its pages need not stay resident.
@@ -27,9 +29,9 @@ class TensorSource {
 };
 
 /// Opens model.safetensors.index.json with its shards, or else model.safetensors, or else
-/// consolidated.safetensors. Every header is checked (json syntax, dtypes, shapes × dtype = bytes,
-/// ranges inside the file, no overlap, no gap, name unique across shards, index and shards agree).
-/// Errors name file, tensor and value.
+/// consolidated.safetensors (mistral-native, see native_source.h). Every header is checked (JSON
+/// syntax, dtypes, shapes × dtype = bytes, ranges inside the file, no overlap, no gap, name unique
+/// across shards, index and shards agree). Errors name file, tensor and value.
 std::unique_ptr<TensorSource> open_checkpoint(const std::filesystem::path& model_dir);
 
 }  // namespace isotope::weights

@@ -1,5 +1,7 @@
 #include "weights/dummy.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -193,6 +195,8 @@ class DummySource final : public TensorSource {
     return TensorView(tensor->second.dtype, tensor->second.shape, static_cast<void*>(buffer.get()));
   }
 
+  bool contains(std::string_view name) const override { return tensors_.contains(name); }
+
   std::vector<std::string> names() const override {
     std::vector<std::string> names;
     for (const auto& [name, tensor] : tensors_) names.push_back(name);
@@ -207,7 +211,9 @@ class DummySource final : public TensorSource {
   std::string describe() const override { return description_; }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
+  // Large pages: most of the time goes into the kernel's page faults, not into filling.
+  static constexpr std::size_t kLargePage = std::size_t(2) << 20;
+  static constexpr std::align_val_t kAlignment{kLargePage};
   struct Free {
     void operator()(std::byte* data) const { ::operator delete(data, kAlignment); }
   };
@@ -222,6 +228,7 @@ class DummySource final : public TensorSource {
       fail(ErrorCode::out_of_memory, "{}: no memory for '{}' {} ({} bytes)", description_, name,
            tensor.shape.to_string(), bytes);
     }
+    if (bytes >= kLargePage) ::madvise(buffer.get(), bytes, MADV_HUGEPAGE);
     fill_values(tensor, buffer.get(), Random(hash_name(seed_, name)));
     return buffer;
   }

@@ -97,6 +97,10 @@ QuantizationConfig read_compressed_tensors(const JsonFields& config) {
   }
   if (result.weight_scales == ScaleLayout::none) config.missing("config_groups");
   result.not_converted = read_names(config, {"ignore"});
+  // Its target "Linear" takes in the head unless that is ignored, by name or by pattern.
+  result.lm_head = std::ranges::none_of(result.not_converted, [](const std::string& name) {
+    return name.find("lm_head") != std::string::npos;
+  });
   return result;
 }
 
@@ -198,7 +202,7 @@ QuantizationConfig read_quantization(const JsonFields& config) {
   else
     unsupported(quantization, "quant_method", *quantization.find("quant_method"),
                 "fp8, compressed-tensors");
-  result.lm_head = quantization.boolean("lm_head", false);
+  result.lm_head |= quantization.boolean("lm_head", false);
   return result;
 }
 

@@ -19,7 +19,7 @@ struct QuantizationConfig {
   bool fp8 = false;
   ScaleLayout weight_scales = ScaleLayout::none;
   bool static_activations = false;  ///< the checkpoint carries activation scales
-  bool lm_head = false;             ///< the head is FP8 with one scale per row (our own extension)
+  bool lm_head = false;             ///< the head is FP8 too, with one scale per row
   std::vector<std::string>
       not_converted;  ///< as written: name prefixes (or "re:…") that stay unquantized
 };
