@@ -1,8 +1,8 @@
 // The narrow door between those who have text and those who have tensors.
 //
-// One engine thread owns all mutable state: sequences, blocks, the batch under way. Callers submit token ids and read
-// answers from a queue; they never see a tensor, a block or a slot, and nothing here knows text. Every member may be called from any
-// thread.
+// One engine thread owns all mutable state: sequences, blocks, the batch under way. Callers submit
+// token ids and read answers from a queue; they never see a tensor, a block or a slot, and nothing
+// here knows text. Every member may be called from any thread.
 #pragma once
 
 #include <cstdint>
@@ -29,16 +29,17 @@ struct EngineOptions {
   WeightDtype dtype = WeightDtype::automatic;
   KvDtype kv_dtype = KvDtype::automatic;  ///< automatic: bf16
   LoadFormat load_format = LoadFormat::automatic;
-  std::int64_t max_model_len = 0;           ///< 0: what the model was made for, or less if the cache is smaller
-  std::int64_t max_num_seqs = 64;           ///< sequences in one step
+  std::int64_t max_model_len =
+      0;  ///< 0: what the model was made for, or less if the cache is smaller
+  std::int64_t max_num_seqs = 64;             ///< sequences in one step
   std::int64_t max_num_batched_tokens = 512;  ///< rows in one step
   std::int64_t block_size = 16;
-  std::int64_t num_kv_blocks = 0;   ///< 0: from kv_memory
-  std::size_t kv_memory = 0;        ///< bytes; 0: chosen from what is available
+  std::int64_t num_kv_blocks = 0;  ///< 0: from kv_memory
+  std::size_t kv_memory = 0;       ///< bytes; 0: chosen from what is available
   bool prefix_caching = true;
   bool batch_invariant = true;
-  bool oracle = false;              ///< run every operation in its reference form
-  std::uint64_t seed = 0;           ///< for requests without a seed
+  bool oracle = false;     ///< run every operation in its reference form
+  std::uint64_t seed = 0;  ///< for requests without a seed
   /// loading: (done, total, what)
   std::function<void(std::int64_t, std::int64_t, std::string_view)> progress;
 };
@@ -48,21 +49,27 @@ struct EngineInfo {
   std::string family, device, kv_dtype;
   std::int64_t vocab_size = 0, max_model_len = 0, block_size = 0, num_kv_blocks = 0;
   std::size_t weight_bytes = 0, kv_bytes = 0, workspace_bytes = 0;
+  std::size_t streamed_weight_bytes = 0;  ///< of the weights, what one step reads in full
   std::vector<TokenId> eos_ids;
+  /// generation_config.json's temperature, top_p, top_k, min_p and repetition_penalty, for requests
+  /// that are silent.
+  SamplingParams default_sampling;
   std::vector<std::string> unused_tensors;
   std::int64_t skipped_tensors = 0;
 };
 
 /// Counters since the start, and gauges of now.
 struct EngineStats {
-  std::uint64_t steps = 0, prompt_tokens_computed = 0, prompt_tokens_cached = 0, generated_tokens = 0, preemptions = 0;
+  std::uint64_t steps = 0, prompt_tokens_computed = 0, prompt_tokens_cached = 0,
+                generated_tokens = 0, preemptions = 0;
   std::uint64_t requests_submitted = 0, requests_finished = 0, requests_cancelled = 0;
   std::int64_t running = 0, waiting = 0, kv_blocks_total = 0, kv_blocks_held = 0;
 };
 
 class Engine {
  public:
-  /// Loads the model, plans memory, starts the engine thread. Errors as load_model, plus out_of_memory.
+  /// Loads the model, plans memory, starts the engine thread. Errors as load_model, plus
+  /// out_of_memory.
   explicit Engine(const EngineOptions& options);
   /// Cancels what is running and frees everything.
   ~Engine();
@@ -71,15 +78,17 @@ class Engine {
 
   const EngineInfo& info() const;
 
-  /// Ids at or above this are never sampled (a vocabulary may have rows without tokens). Call before the first submit.
+  /// Ids at or above this are never sampled (a vocabulary may have rows without tokens). Call
+  /// before the first submit.
   void limit_vocab(std::int64_t limit);
 
   struct Ticket {
     std::uint64_t number = 0;
     std::shared_ptr<Answer> answer;
   };
-  /// Queues a request. Errors, at once: invalid_argument (a parameter; an empty prompt; a token outside the vocabulary; prompt +
-  /// max_tokens longer than max_model_len or than all KV blocks, with the numbers), unavailable (shutting down).
+  /// Queues a request. Errors, at once: invalid_argument (a parameter; an empty prompt; a token
+  /// outside the vocabulary; prompt + max_tokens longer than max_model_len or than all KV blocks,
+  /// with the numbers), unavailable (shutting down).
   Ticket submit(Request request);
   /// Ends a request; its blocks are free within one step. Unknown or finished numbers are ignored.
   void cancel(std::uint64_t number);

@@ -19,17 +19,18 @@ namespace isotope::engine {
 struct SamplingParams {
   float temperature = 1.0f;  ///< 0: greedy
   float top_p = 1.0f;
-  std::int32_t top_k = 0;    ///< 0 or -1: all
+  std::int32_t top_k = 0;  ///< 0 or -1: all
   float min_p = 0.0f;
   float repetition_penalty = 1.0f, presence_penalty = 0.0f, frequency_penalty = 0.0f;
   std::optional<std::uint64_t> seed;
   std::int64_t max_tokens = 16;  ///< new tokens; ≥ 0. 0 only computes the prompt (and its logprobs)
-  std::int64_t min_tokens = 0;   ///< end-of-sequence and stop tokens are banned before this many
+  std::int64_t min_tokens = 0;  ///< end-of-sequence and stop tokens are banned before this many
   std::vector<TokenId> stop_token_ids;
   bool ignore_eos = false;
   std::vector<std::pair<TokenId, float>> logit_bias;
-  std::optional<std::int32_t> logprobs;         ///< 0…20 alternatives for every new token
-  std::optional<std::int32_t> prompt_logprobs;  ///< 0…20 alternatives for every prompt token but the first
+  std::optional<std::int32_t> logprobs;  ///< 0…20 alternatives for every new token
+  std::optional<std::int32_t>
+      prompt_logprobs;  ///< 0…20 alternatives for every prompt token but the first
 };
 
 /// Errors: invalid_argument naming the field, the value and the range.
@@ -42,10 +43,10 @@ struct Request {
 };
 
 enum class FinishReason {
-  stop,       ///< an end-of-sequence or stop token (the last token of the answer)
-  length,     ///< max_tokens or the model's length
+  stop,    ///< an end-of-sequence or stop token (the last token of the answer)
+  length,  ///< max_tokens or the model's length
   cancelled,
-  error,      ///< the engine could not go on; `error` says why
+  error,  ///< the engine could not go on; `error` says why
 };
 
 struct TokenLogprobs {
@@ -69,7 +70,8 @@ struct Progress {
   std::vector<TokenOutput> tokens;  ///< new since the last take()
   std::optional<FinishReason> finished;
   std::string error;
-  /// Complete once the first token (or the end) has come: entry i belongs to prompt token i, the first is empty.
+  /// Complete once the first token (or the end) has come: entry i belongs to prompt token i, the
+  /// first is empty.
   std::vector<TokenLogprobs> prompt_logprobs;
   std::int64_t num_cached_prompt_tokens = 0;  ///< found in the prefix cache
   RequestTimes times;
@@ -82,8 +84,9 @@ class Answer {
   Progress take();
   /// As take(), after waiting until there is something to take.
   Progress wait();
-  /// `callback` is called from the engine thread whenever something was added, and at once if something is there.
-  /// It must not block. nullptr removes it; when this returns, no earlier callback is running.
+  /// `callback` is called from the engine thread whenever something was added, and at once if
+  /// something is there. It must not block. nullptr removes it; when this returns, no earlier
+  /// callback is running.
   void on_ready(std::function<void()> callback);
 
  private:

@@ -1,0 +1,133 @@
+#include "engine/memory_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace isotope::engine {
+namespace {
+
+constexpr std::size_t kGiB = std::size_t(1) << 30;
+
+/// 36 layers, 8 KV heads of 128: the shape of Qwen3-8B, 144 KiB of BF16 KV a token.
+PlanInput input(std::size_t available) {
+  PlanInput input;
+  input.model.num_layers = 36;
+  input.model.num_kv_heads = 8;
+  input.model.head_dim = 128;
+  input.model.vocab_size = 151936;
+  input.model.max_position_embeddings = 40960;
+  input.weight_bytes = 9 * kGiB;
+  input.workspace_bytes = [](const models::StepLimits& limits) {
+    return std::size_t(limits.max_rows) * 100000 + std::size_t(limits.max_context);
+  };
+  input.available_bytes = available;
+  return input;
+}
+
+std::string error_of(const EngineOptions& options, const PlanInput& in,
+                     ErrorCode code = ErrorCode::out_of_memory) {
+  try {
+    plan_memory(options, in);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), code) << error.what();
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(MemoryPlan, TakesFourGibibytesForKvAndLowersTheLengthToWhatFits) {
+  const MemoryPlan plan = plan_memory({}, input(64 * kGiB));
+  // 4 GiB / (16 · 144 KiB) = 1820.4 blocks.
+  EXPECT_EQ(plan.kv.bytes_per_block(), 16u * 144 * 1024);
+  EXPECT_EQ(plan.kv.num_blocks, 1820);
+  EXPECT_EQ(plan.max_model_len, 1820 * 16);
+  EXPECT_EQ(plan.kv_tokens(), 29120);
+  EXPECT_EQ(plan.limits.max_context, 29120);
+  EXPECT_EQ(plan.limits.max_rows, 512);
+  EXPECT_EQ(plan.limits.max_logits, 64);
+  EXPECT_EQ(plan.workspace_bytes, 512u * 100000 + 29120);
+  ASSERT_EQ(plan.items.size(), 5u);
+  EXPECT_EQ(plan.items[0].bytes, 9 * kGiB);
+  EXPECT_EQ(plan.items[2].bytes, 64u * 151936 * 4);
+  EXPECT_EQ(plan.items[4].bytes, plan.kv_bytes);
+  std::size_t total = 0;
+  for (const MemoryItem& item : plan.items) total += item.bytes;
+  EXPECT_EQ(plan.total_bytes(), total);
+}
+
+TEST(MemoryPlan, TakesNoMoreThanAQuarterOfWhatIsLeft) {
+  const MemoryPlan plan = plan_memory({}, input(12 * kGiB));
+  const std::size_t fixed = plan.total_bytes() - plan.kv_bytes;
+  EXPECT_LE(plan.kv_bytes, (12 * kGiB - fixed) / 4);
+  EXPECT_GT(plan.kv_bytes, (12 * kGiB - fixed) / 4 - 2 * plan.kv.bytes_per_block());
+}
+
+TEST(MemoryPlan, TakesNoMoreThanTheSequencesCanUse) {
+  EngineOptions options;
+  options.max_model_len = 100;  // 7 blocks of 16
+  options.max_num_seqs = 3;
+  EXPECT_EQ(plan_memory(options, input(64 * kGiB)).kv.num_blocks, 21);
+  options.kv_dtype = KvDtype::fp8;  // and one scale for each token and head
+  EXPECT_EQ(plan_memory(options, input(64 * kGiB)).kv.bytes_per_block(),
+            16u * 36 * 8 * 2 * (128 + 4));
+}
+
+TEST(MemoryPlan, HoldsOneSequenceOfARequestedLengthIfMemoryAllows) {
+  EngineOptions options;
+  options.max_model_len = 40960;  // 5.6 GiB of KV
+  EXPECT_EQ(plan_memory(options, input(64 * kGiB)).kv.num_blocks, 2560);
+  const std::string error = error_of(options, input(12 * kGiB));
+  EXPECT_NE(error.find("--max-model-len"), std::string::npos) << error;
+  EXPECT_NE(error.find("40960"), std::string::npos) << error;
+  EXPECT_NE(error.find("--kv-cache-dtype fp8"), std::string::npos) << error;
+}
+
+TEST(MemoryPlan, ObeysARequestedPool) {
+  EngineOptions options;
+  options.num_kv_blocks = 5;
+  EXPECT_EQ(plan_memory(options, input(64 * kGiB)).kv.num_blocks, 5);
+  EXPECT_EQ(plan_memory(options, input(64 * kGiB)).max_model_len, 80);
+  options.max_model_len = 81;
+  EXPECT_NE(error_of(options, input(64 * kGiB)).find("--num-kv-blocks"), std::string::npos);
+  options = {};
+  options.kv_memory = kGiB;
+  EXPECT_EQ(plan_memory(options, input(64 * kGiB)).kv.num_blocks, 455);
+  options.kv_memory = 1000;
+  EXPECT_NE(error_of(options, input(64 * kGiB)).find("--kv-cache-memory-bytes"), std::string::npos);
+  options.kv_memory = 60 * kGiB;
+  EXPECT_NE(error_of(options, input(64 * kGiB)).find("--kv-cache-memory-bytes"), std::string::npos);
+  options = {};
+  options.num_kv_blocks = 1 << 30;
+  EXPECT_NE(error_of(options, input(64 * kGiB)).find("--num-kv-blocks"), std::string::npos);
+}
+
+TEST(MemoryPlan, WeightsThatDoNotFitAreRefusedWithNumbers) {
+  const std::string error = error_of({}, input(8 * kGiB));
+  EXPECT_NE(error.find(std::to_string(9 * kGiB)), std::string::npos) << error;
+  EXPECT_NE(error.find(std::to_string(8 * kGiB)), std::string::npos) << error;
+}
+
+TEST(EngineOptions, AreCheckedOneByOne) {
+  const auto refused = [](auto change, const char* flag) {
+    EngineOptions options;
+    change(options);
+    const std::string error = error_of(options, input(64 * kGiB), ErrorCode::invalid_argument);
+    EXPECT_TRUE(error.starts_with(flag)) << error;
+  };
+  for (const std::int64_t size : {0, -16, 4, 12, 100, 512})
+    refused([size](EngineOptions& o) { o.block_size = size; }, "--block-size");
+  for (const std::int64_t count : {0, -1, 257})
+    refused([count](EngineOptions& o) { o.max_num_seqs = count; }, "--max-num-seqs");
+  for (const std::int64_t count : {std::int64_t(0), std::int64_t(1) << 40})
+    refused([count](EngineOptions& o) { o.max_num_batched_tokens = count; },
+            "--max-num-batched-tokens");
+  refused([](EngineOptions& o) { o.max_model_len = -1; }, "--max-model-len");
+  refused([](EngineOptions& o) { o.max_model_len = 40961; }, "--max-model-len");
+  refused([](EngineOptions& o) { o.num_kv_blocks = -5; }, "--num-kv-blocks");
+  refused([](EngineOptions& o) { o.num_kv_blocks = std::int64_t(1) << 33; }, "--num-kv-blocks");
+  refused([](EngineOptions& o) { o.threads = -1; }, "--threads");
+}
+
+}  // namespace
+}  // namespace isotope::engine
