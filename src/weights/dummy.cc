@@ -1,7 +1,5 @@
 #include "weights/dummy.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -211,9 +209,7 @@ class DummySource final : public TensorSource {
   std::string describe() const override { return description_; }
 
  private:
-  // Large pages: most of the time goes into the kernel's page faults, not into filling.
-  static constexpr std::size_t kLargePage = std::size_t(2) << 20;
-  static constexpr std::align_val_t kAlignment{kLargePage};
+  static constexpr std::align_val_t kAlignment{64};
   struct Free {
     void operator()(std::byte* data) const { ::operator delete(data, kAlignment); }
   };
@@ -228,7 +224,6 @@ class DummySource final : public TensorSource {
       fail(ErrorCode::out_of_memory, "{}: no memory for '{}' {} ({} bytes)", description_, name,
            tensor.shape.to_string(), bytes);
     }
-    if (bytes >= kLargePage) ::madvise(buffer.get(), bytes, MADV_HUGEPAGE);
     fill_values(tensor, buffer.get(), Random(hash_name(seed_, name)));
     return buffer;
   }
