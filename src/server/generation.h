@@ -1,5 +1,5 @@
-// One prompt to one text: the engine's token ids through the detokenizer and the stop strings. Used by the server's endpoints and by
-// the commands run and chat.
+// One prompt to one text: the engine's token ids through the detokenizer and the stop strings. Used
+// by the server's endpoints and by the commands run and chat.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +10,14 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "server/answer_text.h"
 #include "text/chat_template.h"
-#include "text/detokenizer.h"
-#include "text/stop_strings.h"
 #include "text/tokenizer.h"
 
 namespace isotope::server {
 
-/// A loaded model with what turns text into tokens and back. Everything is safe to use from several threads.
+/// A loaded model with what turns text into tokens and back. Everything is safe to use from several
+/// threads.
 struct ServedModel {
   std::string name;  ///< as requests call it
   std::unique_ptr<const text::Tokenizer> tokenizer;
@@ -27,63 +27,58 @@ struct ServedModel {
   engine::SamplingParams default_sampling;
 };
 
-struct GenerationOptions {
-  engine::SamplingParams sampling;
-  std::vector<std::string> stop;
-  bool include_stop_text = false;
-  bool skip_special_tokens = true;
-};
-
-/// What one piece of an answer adds.
-struct Piece {
-  std::string text;
-  /// Tokens with their logprobs that this piece covers, and where in the text each begins (bytes).
-  std::vector<engine::TokenOutput> tokens;
-  std::vector<std::size_t> text_offsets;
-};
-
 /// A generation under way. Not thread-safe; on_ready's callback excepted.
 class Generation {
  public:
+  /// Submits it. request.params is replaced by options.sampling. Errors: those of Engine::submit.
   Generation(ServedModel& model, engine::Request request, const GenerationOptions& options);
   /// Cancels it if it has not ended.
   ~Generation();
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
 
-  /// What has come since the last call; empty pieces are possible. Stop strings are cut and end the generation.
+  /// What has come since the last call; empty pieces are possible. Stop strings are cut and end the
+  /// generation.
   Piece take();
+  /// As take(), after waiting until there is something to take.
   Piece wait();
+  /// As Answer::on_ready: `callback` comes from the engine thread and must not block.
   void on_ready(std::function<void()> callback);
+  /// The answer ends with FinishReason::cancelled, unless it ends otherwise before.
   void cancel();
 
   bool finished() const { return finish_.has_value(); }
-  /// "stop" (end-of-sequence, stop token or stop string), "length", "cancelled", "error".
+  /// A stop string ends an answer with FinishReason::stop, as tokens do.
   engine::FinishReason finish_reason() const { return *finish_; }
-  /// The stop string or stop token id that ended it, if one did (vLLM's stop_reason).
-  const std::optional<std::string>& matched_stop() const { return matched_stop_; }
+  /// The stop string that ended it, or nullptr.
+  const std::string* matched_stop() const { return text_.matched_stop(); }
+  /// The id of the request's stop_token_ids that ended it; end-of-sequence does not count.
+  std::optional<TokenId> matched_stop_token() const { return matched_stop_token_; }
   const std::string& error() const { return error_; }
 
   std::int64_t prompt_tokens() const { return prompt_tokens_; }
-  std::int64_t completion_tokens() const { return completion_tokens_; }
+  std::int64_t completion_tokens() const { return text_.tokens(); }
   std::int64_t cached_tokens() const { return cached_tokens_; }
+  /// Entry i belongs to prompt token i; the first is empty. Complete with the first token.
   const std::vector<engine::TokenLogprobs>& prompt_logprobs() const { return prompt_logprobs_; }
-  /// Seconds from submit to the first token; mean seconds between tokens after it (0 with fewer than two).
+  /// Seconds from submit to the first token, 0 without one; mean seconds between tokens after it, 0
+  /// with fewer than two.
   double ttft() const;
   double tpot() const;
 
  private:
   Piece consume(engine::Progress progress);
+  void note_stop_token(TokenId last);
 
   ServedModel* model_;
+  AnswerText text_;
+  std::vector<TokenId> stop_token_ids_;
+  bool ignore_eos_;
+  std::int64_t prompt_tokens_, received_tokens_ = 0, cached_tokens_ = 0;
   engine::Engine::Ticket ticket_;
-  text::Detokenizer detokenizer_;
-  text::StopStrings stops_;
   std::optional<engine::FinishReason> finish_;
-  std::optional<std::string> matched_stop_;
+  std::optional<TokenId> matched_stop_token_;
   std::string error_;
-  std::int64_t prompt_tokens_ = 0, completion_tokens_ = 0, cached_tokens_ = 0;
-  std::size_t text_bytes_ = 0;
   std::vector<engine::TokenLogprobs> prompt_logprobs_;
   engine::RequestTimes times_;
 };

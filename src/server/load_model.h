@@ -1,4 +1,4 @@
-// From a model folder to something that answers.
+// Everything that serving a model folder needs, loaded.
 #pragma once
 
 #include <filesystem>
@@ -9,9 +9,11 @@
 
 namespace isotope::server {
 
-/// Loads tokenizer, chat template and engine. `name`: what requests call it; empty: the folder's name.
-/// `chat_template`: a template file to use instead of the model's; may be empty.
-std::unique_ptr<ServedModel> load_served_model(const engine::EngineOptions& options, std::string name,
-                                               const std::filesystem::path& chat_template);
+/// Tokenizer, chat template and engine from the folder options.model. An empty `name`: the
+/// folder's; a `chat_template` file replaces the model's own. Small files are read first, so that
+/// their errors come at once.
+std::unique_ptr<ServedModel> load_served_model(const engine::EngineOptions& options,
+                                               std::string name = {},
+                                               const std::filesystem::path& chat_template = {});
 
 }  // namespace isotope::server

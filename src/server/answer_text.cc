@@ -1,0 +1,51 @@
+#include "server/answer_text.h"
+
+#include <algorithm>
+
+namespace isotope::server {
+
+std::int64_t count_characters(std::string_view text) {
+  // Every byte but continuation bytes (10xxxxxx) begins a character.
+  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
+}
+
+AnswerText::AnswerText(const text::Tokenizer& tokenizer, const GenerationOptions& options,
+                       std::span<const TokenId> prompt)
+    : detokenizer_(tokenizer, options.skip_special_tokens),
+      stops_(options.stop, options.include_stop_text),
+      include_stop_text_(options.include_stop_text),
+      min_tokens_(options.sampling.min_tokens) {
+  // Enough to hold a character in single bytes after a visible token.
+  constexpr std::size_t kContextTokens = 8;
+  for (const TokenId id : prompt.last(std::min(prompt.size(), kContextTokens)))
+    detokenizer_.push(id);
+}
+
+Piece AnswerText::push(std::vector<engine::TokenOutput> tokens,
+                       std::optional<engine::FinishReason> finished) {
+  Piece piece;
+  for (std::size_t i = 0; i < tokens.size() && !stops_.matched(); ++i) {
+    ++tokens_;
+    piece.text_offsets.push_back(characters_);
+    const bool ends_answer = finished == engine::FinishReason::stop && i + 1 == tokens.size();
+    if (!ends_answer || include_stop_text_) append(detokenizer_.push(tokens[i].id), piece.text);
+  }
+  tokens.resize(piece.text_offsets.size());
+  piece.tokens = std::move(tokens);
+  if (finished && !stops_.matched()) {
+    append(detokenizer_.finish(), piece.text);
+    piece.text += stops_.finish();
+  }
+  return piece;
+}
+
+void AnswerText::append(std::string_view text, std::string& out) {
+  characters_ += count_characters(text);
+  if (tokens_ > min_tokens_) {
+    out += stops_.push(text);
+  } else {
+    out += text;
+  }
+}
+
+}  // namespace isotope::server

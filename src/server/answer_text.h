@@ -1,0 +1,63 @@
+// An answer's tokens to its text: detokenizing, leaving out what ended it, cutting at stop strings.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/request.h"
+#include "text/detokenizer.h"
+#include "text/stop_strings.h"
+
+namespace isotope::server {
+
+struct GenerationOptions {
+  engine::SamplingParams sampling;
+  std::vector<std::string> stop;
+  bool include_stop_text = false;
+  bool skip_special_tokens = true;
+};
+
+/// What one piece of an answer adds.
+struct Piece {
+  std::string text;
+  /// Tokens with their logprobs that have come, and the character of the answer at which each
+  /// begins. Tokens are not held back with text that may become a stop string, so their text may
+  /// follow in a later piece, or never.
+  std::vector<engine::TokenOutput> tokens;
+  std::vector<std::int64_t> text_offsets;
+};
+
+/// Characters (code points) in valid UTF-8.
+std::int64_t count_characters(std::string_view text);
+
+class AnswerText {
+ public:
+  /// `tokenizer` must outlive this. The prompt's end is the context of the first token: only there
+  /// does it matter whether a word begins with a space.
+  AnswerText(const text::Tokenizer& tokenizer, const GenerationOptions& options,
+             std::span<const TokenId> prompt);
+
+  /// Adds tokens; `finished` says how the answer ended if the last of them ended it. Tokens after a
+  /// stop string are dropped. A token that ends the answer (FinishReason::stop) counts but shows no
+  /// text unless include_stop_text.
+  Piece push(std::vector<engine::TokenOutput> tokens, std::optional<engine::FinishReason> finished);
+
+  /// The stop string that was found, or nullptr. Nothing follows it.
+  const std::string* matched_stop() const { return stops_.matched(); }
+  std::int64_t tokens() const { return tokens_; }
+
+ private:
+  void append(std::string_view text, std::string& out);
+
+  text::Detokenizer detokenizer_;
+  text::StopStrings stops_;
+  bool include_stop_text_;
+  std::int64_t min_tokens_;  ///< stop strings are looked for in the text after these
+  std::int64_t tokens_ = 0, characters_ = 0;
+};
+
+}  // namespace isotope::server

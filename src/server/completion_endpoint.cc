@@ -1,0 +1,121 @@
+// POST /v1/completions
+#include <algorithm>
+
+#include "server/completion_request.h"
+#include "server/endpoints.h"
+#include "server/generation_exchange.h"
+#include "server/prompt.h"
+
+namespace isotope::server {
+namespace {
+
+class CompletionExchange final : public GenerationExchange {
+ public:
+  CompletionExchange(const Service& service, const CompletionRequest& request)
+      : GenerationExchange(service.model, request.answer, new_id("cmpl-")),
+        echo_(request.echo),
+        prompt_logprobs_(request.prompt_logprobs) {}
+
+  /// `text` is what echo repeats.
+  void add(std::vector<TokenId> tokens, std::string text) {
+    echo_texts_.push_back(std::move(text));
+    add_prompt(std::move(tokens));
+  }
+
+ private:
+  std::string_view chunk_object() const override { return "text_completion"; }
+
+  json::object whole() override {
+    json::object body = frame("text_completion");
+    json::array choices;
+    for (Choice& choice : choices_)
+      choices.push_back(to_json(choice, std::int64_t(choices.size()), choice.whole, true));
+    body["choices"] = std::move(choices);
+    return body;
+  }
+
+  json::object chunk(Choice& choice, std::int64_t index, Piece piece) override {
+    return to_json(choice, index, piece, !choice.begun);
+  }
+
+  json::object to_json(const Choice& choice, std::int64_t index, const Piece& piece, bool first) {
+    json::object result;
+    result["index"] = index;
+    const bool echoes = echo_ && first;
+    result["text"] = echoes ? echo_texts_[choice.prompt] + piece.text : piece.text;
+    result["logprobs"] = nullptr;
+    if (fields_.options.sampling.logprobs) result["logprobs"] = legacy(choice, piece, echoes);
+    put_finish(*choice.generation, result);
+    const std::vector<TokenId>& prompt = prompts_[choice.prompt];
+    if (prompt_logprobs_)
+      result["prompt_logprobs"] =
+          logprobs_.prompt(prompt, choice.generation->prompt_logprobs(), *prompt_logprobs_);
+    if (fields_.return_token_ids) {
+      result["token_ids"] = ids_of(piece.tokens);
+      if (first) result["prompt_token_ids"] = json::array(prompt.begin(), prompt.end());
+    }
+    return result;
+  }
+
+  json::object legacy(const Choice& choice, const Piece& piece, bool echoes) {
+    LogprobsWriter::Legacy legacy(logprobs_, *fields_.options.sampling.logprobs);
+    if (echoes) add_prompt_to(legacy, choice);
+    const std::int64_t base = echo_ ? count_characters(echo_texts_[choice.prompt]) : 0;
+    for (std::size_t i = 0; i < piece.tokens.size(); ++i) {
+      const engine::TokenOutput& token = piece.tokens[i];
+      legacy.add(token.id, token.logprobs ? &*token.logprobs : nullptr,
+                 base + piece.text_offsets[i]);
+    }
+    return std::move(legacy).finish();
+  }
+
+  void add_prompt_to(LogprobsWriter::Legacy& legacy, const Choice& choice) {
+    const std::vector<engine::TokenLogprobs>& logprobs = choice.generation->prompt_logprobs();
+    const std::int64_t characters = count_characters(echo_texts_[choice.prompt]);
+    text::Detokenizer detokenizer(*model_.tokenizer, fields_.options.skip_special_tokens);
+    std::int64_t offset = 0;
+    std::size_t i = 0;
+    for (const TokenId id : prompts_[choice.prompt]) {
+      // The tokens' text may be longer than what was sent: special tokens, normalization.
+      legacy.add(id, i > 0 && i < logprobs.size() ? &logprobs[i] : nullptr,
+                 std::min(offset, characters));
+      offset += count_characters(detokenizer.push(id));
+      ++i;
+    }
+  }
+
+  const bool echo_;
+  const std::optional<std::int32_t> prompt_logprobs_;
+  std::vector<std::string> echo_texts_;  // of each prompt; empty without echo
+};
+
+std::string echo_text(const Service& service, const CompletionRequest& request,
+                      const CompletionPrompt& prompt) {
+  if (!request.echo) return {};
+  if (const auto* text = std::get_if<std::string>(&prompt)) return *text;
+  return service.model.tokenizer->decode(std::get<std::vector<TokenId>>(prompt),
+                                         request.answer.options.skip_special_tokens);
+}
+
+}  // namespace
+
+std::unique_ptr<Exchange> complete(const Service& service, std::string_view body) {
+  constexpr std::int64_t kDefaultMaxTokens = 16;
+  CompletionRequest request = parse_completion_request(parse_body(body), service.limits);
+  std::vector<std::vector<TokenId>> prompts;
+  std::int64_t longest = 0;
+  for (const CompletionPrompt& prompt : request.prompts) {
+    const std::string name =
+        request.prompts.size() == 1 ? "prompt" : fmt::format("prompt[{}]", prompts.size());
+    prompts.push_back(
+        encode_prompt(service.model, service.limits, prompt, request.add_special_tokens, name));
+    longest = std::max(longest, std::int64_t(prompts.back().size()));
+  }
+  settle_max_tokens(request.answer, "max_tokens", kDefaultMaxTokens, longest, service.limits);
+  auto exchange = std::make_unique<CompletionExchange>(service, request);
+  for (std::size_t i = 0; i < prompts.size(); ++i)
+    exchange->add(std::move(prompts[i]), echo_text(service, request, request.prompts[i]));
+  return exchange;
+}
+
+}  // namespace isotope::server

@@ -1,0 +1,412 @@
+#include "server/connection.h"
+
+#include <fmt/format.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/read.hpp>
+#include <chrono>
+
+#include "base/log.h"
+
+namespace isotope::server {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Completions arrive as (error, value) tuples: a client that goes away is no exception here.
+constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+
+constexpr std::uint32_t kMaxHeaderBytes = 64 << 10;
+constexpr std::size_t kMaxBufferBytes = 128 << 10;
+/// Requests that a client sends ahead of an answer are read up to here; then it has to wait.
+constexpr std::size_t kMaxEarlyBytes = 64 << 10;
+constexpr std::size_t kWriteBytes =
+    256 << 10;                        // each part of an answer has the write timeout for itself
+constexpr auto kHeaderTimeout = 75s;  // includes the idle time between requests
+constexpr auto kBodyTimeout = 120s;
+constexpr auto kWriteTimeout = 30s;
+constexpr auto kLingerTimeout = 3s;
+/// Bodies up to this size need no share of the common memory.
+constexpr std::size_t kSmallBody = 1 << 20;
+constexpr std::size_t kBodyShares = 8;  // full-sized bodies at a time
+
+std::string head_of(int status, std::string_view content_type) {
+  return fmt::format("HTTP/1.1 {} {}\r\nServer: isotope\r\nContent-Type: {}\r\n", status,
+                     reason_phrase(status), content_type);
+}
+
+/// What a worker makes of a request. Written by the worker until `done`, then read by the I/O
+/// thread.
+struct Job {
+  std::string body;
+  std::unique_ptr<Exchange> exchange;
+  std::exception_ptr error;
+  std::atomic<bool> done = false;
+};
+
+/// Clients' text without what could forge log lines or drive a terminal.
+std::string printable(std::string_view text, std::size_t limit) {
+  std::string result(text.substr(0, limit));
+  for (char& c : result)
+    if (std::uint8_t(c) < 0x20 || c == 0x7f) c = ' ';
+  return result;
+}
+
+bool is_http_error(boost::system::error_code error) {
+  return error.category() == http::make_error_code(http::error::bad_method).category();
+}
+
+}  // namespace
+
+/// Counts a body against what all bodies together may take.
+class Connection::BodyShare {
+ public:
+  BodyShare(Host& host, std::size_t bytes) : host_(host), bytes_(bytes > kSmallBody ? bytes : 0) {
+    if (bytes_ > 0 && host.body_bytes + bytes_ > kBodyShares * host.options.max_body_bytes)
+      throw ApiError(503, "too many large requests at a time; try again later")
+          .with_header("Retry-After", "1");
+    host_.body_bytes += bytes_;
+  }
+  ~BodyShare() { host_.body_bytes -= bytes_; }
+  BodyShare(const BodyShare&) = delete;
+  BodyShare& operator=(const BodyShare&) = delete;
+
+ private:
+  Host& host_;
+  std::size_t bytes_;
+};
+
+Connection::Connection(Host& host, asio::ip::tcp::socket socket)
+    : host_(host),
+      stream_(std::move(socket)),
+      buffer_(kMaxBufferBytes),
+      event_(host.io, asio::steady_timer::time_point::max()) {
+  boost::system::error_code ignored;
+  stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+  host_.connections.insert(this);
+}
+
+Connection::~Connection() {
+  host_.connections.erase(this);
+  if (host_.on_connection_closed) host_.on_connection_closed();
+}
+
+asio::awaitable<void> Connection::run() {
+  try {
+    while (co_await serve_one()) {
+    }
+  } catch (const std::exception& error) {
+    log_error("server", "a connection failed: {}", error.what());
+  }
+  co_await stop_watching();
+  close();
+}
+
+void Connection::close_if_idle() {
+  if (idle_) close();
+}
+
+void Connection::cancel() {
+  cancelled_ = true;
+  if (exchange_) exchange_->cancel();
+}
+
+void Connection::close() { stream_.close(); }
+
+asio::awaitable<bool> Connection::serve_one() {
+  Parser parser;
+  parser.header_limit(kMaxHeaderBytes);
+  parser.body_limit(host_.options.max_body_bytes);
+  stream_.expires_after(kHeaderTimeout);
+  idle_ = true;
+  const auto [error, bytes] = co_await http::async_read_header(stream_, buffer_, parser, kTuple);
+  idle_ = false;
+  begin(parser);
+  if (error) co_return co_await refuse_unreadable(error, parser);
+  std::optional<ApiError> refusal;
+  Route route;
+  try {
+    route = find_route(current_.method, current_.target);
+    check_access(parser, route);
+  } catch (...) {
+    refusal = to_api_error(std::current_exception());
+  }
+  if (refusal) {
+    // The body is not read for this, so that nothing can follow.
+    if (!parser.is_done()) current_.keep_alive = false;
+    co_return co_await send_error(*refusal);
+  }
+  co_return co_await serve(parser, std::move(route));
+}
+
+asio::awaitable<bool> Connection::serve(Parser& parser, Route route) {
+  std::optional<ApiError> refusal;
+  std::optional<BodyShare> share;
+  try {
+    const auto length = parser.content_length();
+    share.emplace(host_, length             ? std::size_t(*length)
+                         : parser.chunked() ? host_.options.max_body_bytes
+                                            : 0);
+  } catch (...) {
+    refusal = to_api_error(std::current_exception());
+    current_.keep_alive = false;
+  }
+  if (refusal) co_return co_await send_error(*refusal);
+  if (!parser.is_done() && !co_await read_body(parser)) co_return false;
+  co_return co_await answer(route, std::move(parser.get().body()));
+}
+
+void Connection::begin(const Parser& parser) {
+  current_ = {};
+  current_.begin = std::chrono::steady_clock::now();
+  const auto& request = parser.get();
+  current_.method = std::string(request.method_string());
+  current_.target = std::string(request.target());
+  current_.chunked = request.version() >= 11;
+  current_.keep_alive = request.keep_alive() && !host_.stopping;
+}
+
+/// Errors: ApiError 401 or 415.
+void Connection::check_access(const Parser& parser, const Route& route) const {
+  const auto& request = parser.get();
+  if (!host_.options.api_key.empty() && !route.open) {
+    constexpr std::string_view kScheme = "Bearer ";
+    const std::string_view header = request[http::field::authorization];
+    const bool bearer = header.starts_with(kScheme);
+    const std::string_view key = bearer ? header.substr(kScheme.size()) : std::string_view();
+    if (!same_secret(key, host_.options.api_key))
+      throw ApiError(401, "the API key is missing or wrong; send \"Authorization: Bearer KEY\"", {},
+                     "invalid_api_key")
+          .with_header("WWW-Authenticate", "Bearer");
+  }
+  if (!route.handle) return;
+  // Web pages of strangers can make a browser send anything but this without asking first.
+  std::string_view type = request[http::field::content_type];
+  type = type.substr(0, type.find(';'));
+  while (type.ends_with(' ')) type.remove_suffix(1);
+  if (!beast::iequals(type, "application/json"))
+    throw ApiError(415, "send the request with the header \"Content-Type: application/json\"");
+}
+
+asio::awaitable<bool> Connection::refuse_unreadable(boost::system::error_code error,
+                                                    const Parser& parser) {
+  current_.keep_alive = false;
+  const bool started = parser.got_some();
+  if (error == http::error::body_limit)
+    co_return co_await send_error(
+        ApiError(413, fmt::format("body: larger than {} bytes", host_.options.max_body_bytes)));
+  if (error == http::error::header_limit || error == http::error::buffer_overflow)
+    co_return co_await send_error(
+        ApiError(431, fmt::format("the header is larger than {} bytes", kMaxHeaderBytes)));
+  // Everything else that the parser says about a request; the rest is the network's end.
+  if (started && is_http_error(error) && error != http::error::end_of_stream &&
+      error != http::error::partial_message)
+    co_return co_await send_error(
+        ApiError(400, fmt::format("not a valid HTTP request: {}", error.message())));
+  co_return false;
+}
+
+asio::awaitable<bool> Connection::read_body(Parser& parser) {
+  if (beast::iequals(parser.get()[http::field::expect], "100-continue"))
+    if (!co_await write("HTTP/1.1 100 Continue\r\n\r\n")) co_return false;
+  stream_.expires_after(kBodyTimeout);
+  const auto [error, bytes] = co_await http::async_read(stream_, buffer_, parser, kTuple);
+  if (error) co_return co_await refuse_unreadable(error, parser);
+  co_return true;
+}
+
+asio::awaitable<bool> Connection::answer(const Route& route, std::string body) {
+  std::optional<ApiError> refusal;
+  Response shown;
+  if (route.show) {
+    try {
+      shown = route.show(host_.service);
+    } catch (...) {
+      refusal = to_api_error(std::current_exception());
+    }
+    if (refusal) co_return co_await send_error(*refusal);
+    co_return co_await send(shown);
+  }
+  if (host_.stopping) co_return co_await send_error(ApiError(503, "the server is shutting down"));
+  const auto job = std::make_shared<Job>();
+  job->body = std::move(body);
+  asio::post(host_.workers, [job, handle = route.handle, &service = host_.service, wake = waker()] {
+    try {
+      job->exchange = handle(service, job->body);
+    } catch (...) {
+      job->error = std::current_exception();
+    }
+    job->body = {};
+    job->done.store(true, std::memory_order_release);
+    wake();
+  });
+  watch_peer();
+  while (!job->done.load(std::memory_order_acquire)) co_await wait();
+  if (job->error) co_return co_await send_error(to_api_error(job->error));
+  // Whatever way this ends, what still runs for it ends with it.
+  const std::unique_ptr<Exchange> exchange_owner = std::move(job->exchange);
+  co_return co_await exchange(*exchange_owner);
+}
+
+asio::awaitable<bool> Connection::exchange(Exchange& exchange) {
+  struct Registration {
+    Exchange*& slot;
+    ~Registration() { slot = nullptr; }
+  } const registration{exchange_ = &exchange};
+  exchange.on_ready(waker());
+  if (cancelled_) exchange.cancel();
+  if (exchange.streams()) co_return co_await send_stream(exchange);
+  for (;;) {
+    if (peer_gone_) {
+      log(499, exchange.summary());
+      co_return false;
+    }
+    std::optional<ApiError> failure;
+    std::optional<Response> response;
+    try {
+      response = exchange.response();
+    } catch (...) {
+      failure = to_api_error(std::current_exception());
+    }
+    if (failure) co_return co_await send_error(*failure);
+    if (response) co_return co_await send(*response, exchange.summary());
+    co_await wait();
+  }
+}
+
+asio::awaitable<bool> Connection::send_stream(Exchange& exchange) {
+  std::string head = head_of(200, "text/event-stream; charset=utf-8") +
+                     "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+  // Before HTTP/1.1 the end of the connection is the end of the stream.
+  if (!current_.chunked) current_.keep_alive = false;
+  if (current_.chunked) head += "Transfer-Encoding: chunked\r\n";
+  if (!current_.keep_alive) head += "Connection: close\r\n";
+  bool sent = co_await write(head + "\r\n");
+  for (bool last = false; sent && !last;) {
+    const StreamPart part = exchange.next();
+    last = part.last;
+    std::string bytes = part.bytes;
+    if (current_.chunked && !bytes.empty())
+      bytes = fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes);
+    if (current_.chunked && last) bytes += "0\r\n\r\n";
+    if (!bytes.empty()) sent = co_await write(bytes);
+    if (sent && !last) {
+      co_await wait();
+      sent = !peer_gone_;
+    }
+  }
+  log(sent ? 200 : 499, exchange.summary());
+  if (!sent) co_return false;
+  co_await stop_watching();
+  co_return current_.keep_alive && !host_.stopping;
+}
+
+asio::awaitable<bool> Connection::send(const Response& response, const std::string& summary) {
+  log(response.status, summary);
+  const bool keep_alive = current_.keep_alive && !host_.stopping;
+  std::string bytes = head_of(response.status, response.content_type);
+  for (const auto& [name, value] : response.headers)
+    bytes += fmt::format("{}: {}\r\n", name, value);
+  bytes += fmt::format("Content-Length: {}\r\n", response.body.size());
+  bytes += keep_alive ? "\r\n" : "Connection: close\r\n\r\n";
+  if (current_.method != "HEAD") bytes += response.body;
+  const bool sent = co_await write(bytes);
+  co_await stop_watching();
+  if (sent && !keep_alive) co_await linger();
+  co_return sent&& keep_alive;
+}
+
+asio::awaitable<bool> Connection::send_error(ApiError error) {
+  const Response response{
+      .status = error.status(), .body = error_body(error), .headers = error.headers()};
+  co_return co_await send(response, error.what());
+}
+
+asio::awaitable<bool> Connection::write(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const std::string_view part = bytes.substr(0, kWriteBytes);
+    stream_.expires_after(kWriteTimeout);
+    const auto [error, written] =
+        co_await asio::async_write(stream_, asio::buffer(part.data(), part.size()), kTuple);
+    if (error) co_return false;
+    bytes.remove_prefix(written);
+  }
+  co_return true;
+}
+
+/// Reads what the client still sends before closing: closing with unread data would reset the
+/// connection and could take the answer away from the client.
+asio::awaitable<void> Connection::linger() {
+  boost::system::error_code ignored;
+  stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  stream_.expires_after(kLingerTimeout);
+  buffer_.clear();
+  for (std::size_t total = 0; total < 2 * host_.options.max_body_bytes;) {
+    const auto [error, bytes] = co_await stream_.async_read_some(buffer_.prepare(64 << 10), kTuple);
+    if (error) co_return;
+    total += bytes;
+  }
+}
+
+void Connection::log(int status, const std::string& summary) const {
+  const auto elapsed = std::chrono::steady_clock::now() - current_.begin;
+  log_info("server", "{} {} {} {:.1f} ms{}{}", printable(current_.method, 20),
+           printable(current_.target, 100), status,
+           std::chrono::duration<double, std::milli>(elapsed).count(), summary.empty() ? "" : ": ",
+           printable(summary, 300));
+}
+
+/// A function for other threads. Calls that come before the I/O thread has seen the last one are
+/// merged.
+std::function<void()> Connection::waker() {
+  return [weak = weak_from_this(), &io = host_.io,
+          posted = std::make_shared<std::atomic<bool>>(false)] {
+    if (posted->exchange(true)) return;
+    asio::post(io, [weak, posted] {
+      posted->store(false);
+      if (const auto self = weak.lock()) self->wake();
+    });
+  };
+}
+
+void Connection::wake() {
+  signalled_ = true;
+  event_.cancel();
+}
+
+asio::awaitable<void> Connection::wait() {
+  while (!signalled_) co_await event_.async_wait(kTuple);
+  signalled_ = false;
+}
+
+/// Reads ahead while an answer is under way: that is how the end of the client shows.
+void Connection::watch_peer() {
+  if (watching_ || peer_gone_ || buffer_.size() >= kMaxEarlyBytes) return;
+  watching_ = true;
+  stream_.expires_never();
+  stream_.async_read_some(
+      buffer_.prepare(4096),
+      [self = shared_from_this()](boost::system::error_code error, std::size_t bytes) {
+        self->watching_ = false;
+        self->buffer_.commit(bytes);
+        if (!error) {
+          self->watch_peer();
+        } else if (error != asio::error::operation_aborted) {
+          self->peer_gone_ = true;
+        }
+        self->wake();
+      });
+}
+
+asio::awaitable<void> Connection::stop_watching() {
+  while (watching_) {
+    stream_.cancel();
+    co_await wait();
+  }
+  if (peer_gone_) close();
+}
+
+}  // namespace isotope::server

@@ -1,0 +1,35 @@
+// The endpoints. Each takes the body of a request and gives the exchange that answers it, or throws
+// ApiError.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "server/answer_fields.h"
+#include "server/exchange.h"
+
+namespace isotope::server {
+
+/// What all endpoints know; constant while the server runs.
+struct Service {
+  ServedModel& model;
+  ModelLimits limits;
+  std::string version;
+  std::int64_t started = 0;  ///< Unix time, the model's "created"
+};
+
+std::unique_ptr<Exchange> complete(const Service& service, std::string_view body);
+std::unique_ptr<Exchange> chat(const Service& service, std::string_view body);
+std::unique_ptr<Exchange> tokenize(const Service& service, std::string_view body);
+std::unique_ptr<Exchange> detokenize(const Service& service, std::string_view body);
+
+Response list_models(const Service& service);
+/// Errors: ApiError 404 for another name than the served model's.
+Response show_model(const Service& service, std::string_view name);
+Response show_health(const Service& service);
+Response show_version(const Service& service);
+/// Prometheus text with vLLM's names.
+Response show_metrics(const Service& service);
+
+}  // namespace isotope::server

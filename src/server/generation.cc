@@ -1,0 +1,77 @@
+#include "server/generation.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace isotope::server {
+namespace {
+
+double seconds(engine::RequestTimes::Clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+bool contains(const std::vector<TokenId>& ids, TokenId id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+}  // namespace
+
+Generation::Generation(ServedModel& model, engine::Request request,
+                       const GenerationOptions& options)
+    : model_(&model),
+      text_(*model.tokenizer, options, request.prompt),
+      stop_token_ids_(options.sampling.stop_token_ids),
+      ignore_eos_(options.sampling.ignore_eos),
+      prompt_tokens_(std::int64_t(request.prompt.size())) {
+  request.params = options.sampling;
+  ticket_ = model.engine->submit(std::move(request));
+}
+
+Generation::~Generation() {
+  ticket_.answer->on_ready(nullptr);
+  if (!finished()) cancel();
+}
+
+Piece Generation::take() { return finished() ? Piece{} : consume(ticket_.answer->take()); }
+
+Piece Generation::wait() { return finished() ? Piece{} : consume(ticket_.answer->wait()); }
+
+void Generation::on_ready(std::function<void()> callback) {
+  ticket_.answer->on_ready(std::move(callback));
+}
+
+void Generation::cancel() { model_->engine->cancel(ticket_.number); }
+
+Piece Generation::consume(engine::Progress progress) {
+  times_ = progress.times;
+  cached_tokens_ = progress.num_cached_prompt_tokens;
+  if (!progress.prompt_logprobs.empty()) prompt_logprobs_ = std::move(progress.prompt_logprobs);
+  received_tokens_ += std::int64_t(progress.tokens.size());
+  if (progress.finished == engine::FinishReason::stop && !progress.tokens.empty())
+    note_stop_token(progress.tokens.back().id);
+  Piece piece = text_.push(std::move(progress.tokens), progress.finished);
+  finish_ = progress.finished;
+  error_ = std::move(progress.error);
+  if (text_.matched_stop()) {
+    if (!finish_) cancel();
+    finish_ = engine::FinishReason::stop;
+    matched_stop_token_.reset();
+  }
+  return piece;
+}
+
+void Generation::note_stop_token(TokenId last) {
+  const bool is_eos = !ignore_eos_ && contains(model_->engine->info().eos_ids, last);
+  if (!is_eos && contains(stop_token_ids_, last)) matched_stop_token_ = last;
+}
+
+double Generation::ttft() const {
+  return received_tokens_ > 0 ? seconds(times_.first_token - times_.submitted) : 0;
+}
+
+double Generation::tpot() const {
+  if (received_tokens_ < 2) return 0;
+  return seconds(times_.last_token - times_.first_token) / double(received_tokens_ - 1);
+}
+
+}  // namespace isotope::server

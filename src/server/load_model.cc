@@ -1,0 +1,40 @@
+#include "server/load_model.h"
+
+#include <algorithm>
+
+#include "base/file.h"
+
+namespace isotope::server {
+namespace {
+
+constexpr std::size_t kMaxTemplateBytes = std::size_t(4) << 20;
+
+/// The folder's own name, also for "models/x/" and ".".
+std::string folder_name(const std::filesystem::path& folder) {
+  const std::filesystem::path whole = std::filesystem::weakly_canonical(folder);
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
+}  // namespace
+
+std::unique_ptr<ServedModel> load_served_model(const engine::EngineOptions& options,
+                                               std::string name,
+                                               const std::filesystem::path& chat_template) {
+  auto model = std::make_unique<ServedModel>();
+  model->name = name.empty() ? folder_name(options.model) : std::move(name);
+  model->tokenizer = text::Tokenizer::load(options.model);
+  if (chat_template.empty()) {
+    model->chat_template = text::ChatTemplate::load(options.model);
+  } else {
+    model->chat_template = text::ChatTemplate::parse(read_file(chat_template, kMaxTemplateBytes),
+                                                     chat_template.string());
+  }
+  model->engine = std::make_unique<engine::Engine>(options);
+  const engine::EngineInfo& info = model->engine->info();
+  model->default_sampling = info.default_sampling;
+  model->engine->limit_vocab(
+      std::min<std::int64_t>(info.vocab_size, model->tokenizer->vocab_size()));
+  return model;
+}
+
+}  // namespace isotope::server

@@ -1,0 +1,84 @@
+#include "server/router.h"
+
+#include <fmt/core.h>
+
+#include "server/api_error.h"
+
+namespace isotope::server {
+namespace {
+
+struct Entry {
+  std::string_view method, path;
+  Response (*show)(const Service&);
+  std::unique_ptr<Exchange> (*handle)(const Service&, std::string_view);
+  bool open;
+};
+
+constexpr Entry kEntries[] = {
+    {"POST", "/v1/chat/completions", nullptr, chat, false},
+    {"POST", "/v1/completions", nullptr, complete, false},
+    {"GET", "/v1/models", list_models, nullptr, false},
+    {"POST", "/tokenize", nullptr, tokenize, false},
+    {"POST", "/detokenize", nullptr, detokenize, false},
+    {"GET", "/health", show_health, nullptr, true},
+    {"GET", "/version", show_version, nullptr, true},
+    {"GET", "/metrics", show_metrics, nullptr, true},
+};
+
+constexpr std::string_view kModelPrefix = "/v1/models/";
+
+void check_method(std::string_view method, std::string_view expected, std::string_view path) {
+  if (method == expected || (method == "HEAD" && expected == "GET")) return;
+  throw ApiError(405, fmt::format("{} wants {}, not {}", path, expected, method.substr(0, 20)))
+      .with_header("Allow", std::string(expected));
+}
+
+/// Names may hold slashes and what clients escape: "%2F".
+std::string percent_decode(std::string_view text) {
+  const auto digit = [](char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+  };
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const int high = text[i] == '%' && i + 2 < text.size() ? digit(text[i + 1]) : -1;
+    const int low = high >= 0 ? digit(text[i + 2]) : -1;
+    if (low >= 0) {
+      result += char(high * 16 + low);
+      i += 2;
+    } else {
+      result += text[i];
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+Route find_route(std::string_view method, std::string_view target) {
+  const std::string_view path = target.substr(0, target.find('?'));
+  for (const Entry& entry : kEntries) {
+    if (path != entry.path) continue;
+    check_method(method, entry.method, path);
+    return {.show = entry.show, .handle = entry.handle, .open = entry.open};
+  }
+  if (path.starts_with(kModelPrefix)) {
+    check_method(method, "GET", path);
+    return {.show = [name = percent_decode(path.substr(kModelPrefix.size()))](
+                        const Service& service) { return show_model(service, name); }};
+  }
+  std::string known;
+  for (const Entry& entry : kEntries) known += fmt::format(" {}", entry.path);
+  throw ApiError(404, fmt::format("there is no {}; try{}", path.substr(0, 100), known));
+}
+
+bool same_secret(std::string_view a, std::string_view b) {
+  unsigned difference = a.size() != b.size();
+  for (std::size_t i = 0; i < a.size(); ++i)
+    difference |= unsigned(a[i] ^ (b.empty() ? '\0' : b[i % b.size()]));
+  return difference == 0;
+}
+
+}  // namespace isotope::server

@@ -1,0 +1,29 @@
+// Which endpoint a request is for. Decided on the request line alone, before a body is read.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "server/endpoints.h"
+
+namespace isotope::server {
+
+struct Route {
+  /// Answers at once, without body (GET); or on a worker thread, from the body (POST). One of them
+  /// is set.
+  std::function<Response(const Service&)> show;
+  std::unique_ptr<Exchange> (*handle)(const Service&, std::string_view body) = nullptr;
+  /// Needs no API key: what probes and scrapers ask for.
+  bool open = false;
+};
+
+/// `target` as in the request line; a query is ignored. HEAD counts as GET.
+/// Errors: ApiError 404 with the paths there are, 405 with the right method.
+Route find_route(std::string_view method, std::string_view target);
+
+/// Compares in a time that depends on the lengths only.
+bool same_secret(std::string_view a, std::string_view b);
+
+}  // namespace isotope::server

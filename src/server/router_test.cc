@@ -1,0 +1,55 @@
+#include "server/router.h"
+
+#include <gtest/gtest.h>
+
+#include "server/api_error.h"
+
+namespace isotope::server {
+namespace {
+
+int status_of(std::string_view method, std::string_view target) {
+  try {
+    find_route(method, target);
+  } catch (const ApiError& error) {
+    return error.status();
+  }
+  return 200;
+}
+
+TEST(Router, FindsEndpoints) {
+  EXPECT_TRUE(find_route("POST", "/v1/chat/completions").handle);
+  EXPECT_TRUE(find_route("POST", "/v1/completions?x=1").handle);
+  EXPECT_TRUE(find_route("GET", "/v1/models").show);
+  EXPECT_TRUE(find_route("GET", "/v1/models/a%2Fb").show);
+  EXPECT_TRUE(find_route("HEAD", "/health").show);
+}
+
+TEST(Router, RefusesOthers) {
+  EXPECT_EQ(status_of("GET", "/"), 404);
+  EXPECT_EQ(status_of("GET", "/v1/models2"), 404);
+  EXPECT_EQ(status_of("POST", "/v1/completions/"), 404);
+  EXPECT_EQ(status_of("GET", "/v1/completions"), 405);
+  EXPECT_EQ(status_of("HEAD", "/v1/completions"), 405);
+  EXPECT_EQ(status_of("DELETE", "/v1/models/m"), 405);
+}
+
+TEST(Router, OnlyProbesAreOpen) {
+  for (const char* path : {"/health", "/version", "/metrics"})
+    EXPECT_TRUE(find_route("GET", path).open) << path;
+  EXPECT_FALSE(find_route("GET", "/v1/models").open);
+  EXPECT_FALSE(find_route("GET", "/v1/models/m").open);
+  for (const char* path : {"/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"})
+    EXPECT_FALSE(find_route("POST", path).open) << path;
+}
+
+TEST(Router, ComparesSecrets) {
+  EXPECT_TRUE(same_secret("key", "key"));
+  EXPECT_FALSE(same_secret("key", "kez"));
+  EXPECT_FALSE(same_secret("key", "keykey"));
+  EXPECT_FALSE(same_secret("keykey", "key"));
+  EXPECT_FALSE(same_secret("", "key"));
+  EXPECT_FALSE(same_secret("key", ""));
+}
+
+}  // namespace
+}  // namespace isotope::server

@@ -1,0 +1,146 @@
+#include "server/server.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <csignal>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "server/connection.h"
+#include "server/usage.h"
+
+namespace isotope::server {
+namespace {
+
+using asio::ip::tcp;
+
+constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+constexpr std::size_t kMaxConnections = 1024;
+/// Parsing and tokenizing; more would take cores from the engine.
+constexpr std::size_t kWorkers = 2;
+/// What a cancelled answer may take to reach its client.
+constexpr std::chrono::seconds kFarewell(2);
+
+tcp::acceptor listen(asio::io_context& io, const std::string& host, std::uint16_t port) {
+  try {
+    const auto endpoints =
+        tcp::resolver(io).resolve(host, std::to_string(port), tcp::resolver::passive);
+    return tcp::acceptor(io, *endpoints.begin(), /*reuse_addr=*/true);
+  } catch (const boost::system::system_error& error) {
+    fail(ErrorCode::invalid_argument,
+         "cannot listen on {}:{}: {}; choose another --host or --port, or stop what uses it", host,
+         port, error.code().message());
+  }
+}
+
+}  // namespace
+
+class Server::Impl {
+ public:
+  Impl(ServedModel& model, ServerOptions options)
+      : options_(std::move(options)),
+        service_{model, limits_of(model), options_.version, unix_time()},
+        host_{service_, options_, io_, workers_, {}, 0, false, [this] { finish_if_done(); }},
+        acceptor_(listen(io_, options_.host, options_.port)),
+        signals_(io_, SIGINT, SIGTERM),
+        deadline_(io_),
+        workers_(kWorkers) {}
+
+  ~Impl() { host_.on_connection_closed = nullptr; }
+
+  std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+
+  void run() {
+    signals_.async_wait([this](auto error, int signal) { on_signal(error, signal); });
+    asio::co_spawn(io_, accept(), asio::detached);
+    io_.run();
+    workers_.join();
+  }
+
+  void stop() {
+    asio::post(io_, [this] { begin_stop(); });
+  }
+
+ private:
+  asio::awaitable<void> accept() {
+    while (acceptor_.is_open()) {
+      auto [error, socket] = co_await acceptor_.async_accept(kTuple);
+      if (error == asio::error::operation_aborted) break;
+      if (error) {
+        // Out of file descriptors, most likely: time helps.
+        log_warning("server", "cannot accept a connection: {}", error.message());
+        asio::steady_timer pause(io_, std::chrono::milliseconds(100));
+        co_await pause.async_wait(kTuple);
+      } else if (host_.connections.size() >= kMaxConnections) {
+        log_warning("server", "refused a connection: {} are open", kMaxConnections);
+      } else {
+        const auto connection = std::make_shared<Connection>(host_, std::move(socket));
+        asio::co_spawn(
+            io_, [connection] { return connection->run(); }, asio::detached);
+      }
+    }
+  }
+
+  void on_signal(boost::system::error_code error, int signal) {
+    if (error) return;
+    if (host_.stopping) return cancel_all();  // asked twice: now
+    log_info("server", "{}: finishing {} connections within {} s",
+             signal == SIGINT ? "SIGINT" : "SIGTERM", host_.connections.size(),
+             options_.shutdown_seconds);
+    begin_stop();
+    signals_.async_wait([this](auto next_error, int next) { on_signal(next_error, next); });
+  }
+
+  void begin_stop() {
+    if (host_.stopping) return;
+    host_.stopping = true;
+    boost::system::error_code ignored;
+    acceptor_.close(ignored);
+    for (Connection* connection : host_.connections) connection->close_if_idle();
+    deadline_.expires_after(std::chrono::seconds(options_.shutdown_seconds));
+    deadline_.async_wait([this](boost::system::error_code error) {
+      if (!error) cancel_all();
+    });
+    finish_if_done();
+  }
+
+  void cancel_all() {
+    for (Connection* connection : host_.connections) connection->cancel();
+    deadline_.expires_after(kFarewell);
+    deadline_.async_wait([this](boost::system::error_code error) {
+      if (error) return;
+      for (Connection* connection : host_.connections) connection->close();
+    });
+    finish_if_done();
+  }
+
+  /// With the last connection gone nothing is left that would keep run() from returning.
+  void finish_if_done() {
+    if (!host_.stopping || !host_.connections.empty()) return;
+    deadline_.cancel();
+    boost::system::error_code ignored;
+    signals_.cancel(ignored);
+  }
+
+  const ServerOptions options_;
+  const Service service_;
+  Host host_;  // outlives io_, whose destruction ends the connections that are left
+  asio::io_context io_{1};
+  tcp::acceptor acceptor_;
+  asio::signal_set signals_;
+  asio::steady_timer deadline_;
+  asio::thread_pool workers_;
+};
+
+Server::Server(ServedModel& model, ServerOptions options)
+    : impl_(std::make_unique<Impl>(model, std::move(options))) {}
+Server::~Server() = default;
+std::uint16_t Server::port() const { return impl_->port(); }
+void Server::run() { impl_->run(); }
+void Server::stop() { impl_->stop(); }
+
+}  // namespace isotope::server
