@@ -17,8 +17,8 @@ using device::Isa;
 constexpr std::int64_t kFewestAmxRows = 4;
 /// Weight bytes × rows below which a task costs less than handing it out.
 constexpr std::int64_t kSmallTask = 16 << 10;
-/// Tasks a thread, so that a thread that was held up does not hold up the others.
-constexpr std::int64_t kTasksPerThread = 4;
+/// Tasks a thread, so that a thread that was held up does not hold up the others for long.
+constexpr std::int64_t kTasksPerThread = 8;
 
 TileKernel decode_kernel(Isa isa, DType weights) {
   if (isa < Isa::avx512) return multiply_tiles_avx2;
@@ -64,38 +64,50 @@ TileMatmul describe(const TensorView& x, const LinearWeight& weight, const Tenso
   return matmul;
 }
 
-/// Rows [begin, begin + rows) by one kernel. How the work is cut changes no result: see TileKernel.
+/// How [tiles] × [rows] are cut into tasks. No choice here changes a result: see TileKernel.
+struct Cut {
+  std::int64_t width = kMaxTiles;  ///< tiles of a kernel call
+  std::int64_t groups = 1;         ///< calls that cover all tiles
+  std::int64_t groups_per_task = 1;
+  std::int64_t chunks = 1;  ///< of rows
+};
+
+Cut cut(const TileMatmul& matmul, std::int64_t tiles, std::int64_t rows, int threads) {
+  Cut cut;
+  cut.chunks = ceil_div(rows, kMaxRows);
+  const std::int64_t wanted = kTasksPerThread * threads;
+  const auto groups_of = [tiles](std::int64_t width) { return ceil_div(tiles, width); };
+  // Narrow calls multiply more slowly, so only as narrow as it takes to give every thread work.
+  while (cut.width > 1 && groups_of(cut.width) * cut.chunks < 2 * threads) cut.width /= 2;
+  cut.groups = groups_of(cut.width);
+  const std::int64_t group_cost = cut.width * matmul.tile_bytes * std::min(rows, kMaxRows);
+  cut.groups_per_task = std::max(cut.groups * cut.chunks / wanted, kSmallTask / group_cost);
+  cut.groups_per_task = std::clamp<std::int64_t>(cut.groups_per_task, 1, cut.groups);
+  return cut;
+}
+
+/// Rows [begin, begin + rows) by one kernel.
 void run(ThreadPool& pool, const TileMatmul& matmul, TileKernel kernel, std::int64_t begin,
          std::int64_t rows) {
   if (rows == 0) return;
   const std::int64_t tiles = ceil_div(matmul.n, kTileFeatures);
-  // Whole groups of 32 rows suit AMX, of 6 the rest; both divide kMaxRows.
-  const std::int64_t chunks = ceil_div(rows, kMaxRows);
-  const std::int64_t wanted = kTasksPerThread * pool.size();
-
-  std::int64_t width = kMaxTiles;  // tiles a kernel call
-  while (width > 1 && ceil_div(tiles, width) * chunks < std::min(wanted, tiles * chunks))
-    width /= 2;
-  const std::int64_t groups = ceil_div(tiles, width);
-  const std::int64_t group_cost = width * matmul.tile_bytes * std::min(rows, kMaxRows);
-  std::int64_t per_task = std::clamp<std::int64_t>(
-      groups * chunks / wanted, 1, std::max<std::int64_t>(1, kSmallTask / group_cost));
-  const std::int64_t tasks = ceil_div(groups, per_task);
-
+  const Cut c = cut(matmul, tiles, rows, pool.size());
   // Chunks of rows vary fastest, so that threads share weights that one of them has fetched.
   const auto body = [&](std::int64_t task, int) {
-    const std::int64_t row = task % chunks * kMaxRows;
-    const std::int64_t first = task / chunks * per_task;
-    for (std::int64_t group = first; group < std::min(first + per_task, groups); ++group) {
+    const std::int64_t row = task % c.chunks * kMaxRows;
+    const std::int64_t first = task / c.chunks * c.groups_per_task;
+    const std::int64_t end = std::min(first + c.groups_per_task, c.groups);
+    for (std::int64_t group = first; group < end; ++group) {
       TileRange range;
-      range.tile = group * width;
-      range.tiles = std::min(width, tiles - range.tile);
+      range.tile = group * c.width;
+      range.tiles = std::min(c.width, tiles - range.tile);
       range.row = begin + row;
       range.rows = std::min(kMaxRows, rows - row);
+      range.goes_on = group + 1 < end;
       kernel(matmul, range);
     }
   };
-  pool.parallel_for(tasks * chunks, std::cref(body));
+  pool.parallel_for(ceil_div(c.groups, c.groups_per_task) * c.chunks, std::cref(body));
 }
 
 }  // namespace

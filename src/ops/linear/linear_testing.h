@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <string>
@@ -23,6 +24,12 @@ inline std::vector<device::Isa> fast_isas() {
   std::vector<device::Isa> isas;
   for (int isa = int(device::Isa::avx2); isa <= int(device::detect_isa()); ++isa)
     isas.push_back(device::Isa(isa));
+  return isas;
+}
+
+inline std::vector<device::Isa> all_isas() {
+  std::vector<device::Isa> isas = fast_isas();
+  isas.insert(isas.begin(), device::Isa::scalar);
   return isas;
 }
 

@@ -17,25 +17,30 @@ enum class WeightLayout : std::uint8_t {
   cpu_tile16,     ///< tiles of 16 output features, see below
 };
 
-/// W[n, k] on a device, with scales. BF16, FP8 E4M3 or F32; F16 checkpoints are widened to BF16's range at load.
+/// W[n, k] on a device, with scales. BF16, FP8 E4M3 or F32; F16 checkpoints are widened to BF16's
+/// range at load.
 ///
-/// cpu_tile16: n is padded to a multiple of 16 and k to a multiple of 32 with zeros. Tile t holds output features 16t..16t+15 for
-/// all of k, contiguous, so that one thread streams one tile.
+/// cpu_tile16: n is padded to a multiple of 16 and k to a multiple of 32 with zeros. Tile t holds
+/// output features 16t..16t+15 for all of k, contiguous, so that one thread streams one tile.
 ///   BF16: [k/2][16][2]: the pairs that VDPBF16PS and TDPBF16PS multiply (VNNI order).
-///   FP8:  64 bytes for each 4 values of k: for each quarter q of 4 features, 8 bytes of pair 0 ([4][2]) then 8 of pair 1, so that
+///   FP8:  64 bytes for each 4 values of k: for each quarter q of 4 features, 8 bytes of pair 0
+///   ([4][2]) then 8 of pair 1, so that
 ///         VPUNPCKLBW/HBW of the widened halves give the two pairs in BF16 order.
 ///   F32:  [k][16].
-/// Scales: per_row has one FP32 per padded output feature. block_128x128 has one per (tile, 128 values of k), or
-/// with scales_per_feature one per (tile, 128 values of k, feature of the tile). A matrix has one of these or none.
+/// Scales: per_row has one FP32 per padded output feature. block_128x128 has one per (tile, 128
+/// values of k), or with scales_per_feature one per (tile, 128 values of k, feature of the tile). A
+/// matrix has one of these or none.
 ///
-/// row_major_f32 has no padding and no scales; `dtype` still says what the weights are, hence which x they take.
+/// row_major_f32 has no padding and no scales; `dtype` still says what the weights are, hence which
+/// x they take.
 struct LinearWeight {
-  std::int64_t n = 0, k = 0;                ///< without padding
+  std::int64_t n = 0, k = 0;  ///< without padding
   std::int64_t padded_n = 0, padded_k = 0;
   DType dtype = DType::bf16;  ///< bf16, f8_e4m3 or f32
   WeightLayout layout = WeightLayout::cpu_tile16;
   ScaleLayout scale_layout = ScaleLayout::none;  ///< none, per_row or block_128x128
-  /// A stack in which a part begins inside a tile: tiles there cross blocks. Never in a stack of one part.
+  /// A stack in which a part begins inside a tile: tiles there cross blocks. Never in a stack of
+  /// one part.
   bool scales_per_feature = false;
   device::Buffer data;
   device::Buffer scales;
@@ -50,19 +55,21 @@ struct LinearPart {
   std::function<void()> release;
 };
 
-/// Stacks matrices with equal k and dtype along n (q, k, v; gate, up) and packs them. Scales of different layouts
-/// become per_row; blocks stay blocks. Block scales of a part whose n is not a multiple of 16 within the stack are
-/// handled (padding is internal: output feature j of the stack is always column j of the product).
-/// `allow_f32`: keep F32 weights; otherwise they are rounded to BF16. FP8 weights with NaN codes are an Error.
+/// Stacks matrices with equal k and dtype along n (q, k, v; gate, up) and packs them. Scales of
+/// different layouts become per_row; blocks stay blocks. Block scales of a part whose n is not a
+/// multiple of 16 within the stack are handled (padding is internal: output feature j of the stack
+/// is always column j of the product). `allow_f32`: keep F32 weights; otherwise they are rounded to
+/// BF16. FP8 weights with NaN codes are an Error.
 LinearWeight pack_linear(Context& context, std::span<const LinearPart> parts, bool allow_f32);
 
-/// Bytes that pack_linear will allocate for a matrix on the fast path: for the memory plan. `dtype` is the checkpoint's
-/// (f32: kept). Scales per feature, which odd stacks need, are not foreseen.
+/// Bytes that pack_linear will allocate for a matrix on the fast path: for the memory plan. `dtype`
+/// is the checkpoint's (f32: kept). Scales per feature, which odd stacks need, are not foreseen.
 std::size_t packed_bytes(std::int64_t n, std::int64_t k, DType dtype, ScaleLayout scale_layout);
 
-/// y[m, n] (f32 or bf16) = x[m, k] · W[n, k]^T, or y += … (f32) if `accumulate`. x: bf16 for BF16 and FP8 weights,
-/// f32 for F32 weights, dense, its rows padded with zeros to W.padded_k. The building block of norm_linear and linear_add.
-void matmul(Context& context, const TensorView& x, const LinearWeight& weight, const TensorView& y, Rows rows,
-            bool accumulate);
+/// y[m, n] (f32 or bf16) = x[m, k] · W[n, k]^T, or y += … (f32) if `accumulate`. x: bf16 for BF16
+/// and FP8 weights, f32 for F32 weights, dense, its rows padded with zeros to W.padded_k. The
+/// building block of norm_linear and linear_add.
+void matmul(Context& context, const TensorView& x, const LinearWeight& weight, const TensorView& y,
+            Rows rows, bool accumulate);
 
 }  // namespace isotope::ops

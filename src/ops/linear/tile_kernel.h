@@ -45,6 +45,7 @@ struct TileMatmul {
 /// Tiles [tile, tile + tiles) of rows [row, row + rows): tiles ≤ kMaxTiles, rows ≤ kMaxRows.
 struct TileRange {
   std::int64_t tile = 0, tiles = 0, row = 0, rows = 0;
+  bool goes_on = false;  ///< the next call takes the tiles behind these: worth fetching ahead
 };
 
 /// A kernel family. Every sum runs over k in increasing order, whatever the range around it: an

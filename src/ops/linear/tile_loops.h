@@ -38,12 +38,13 @@ constexpr int kMaxFusedGroup = 8;  ///< rows that share one widening in register
 
 constexpr std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
-/// One step along k: all rows and tiles of a call, at most kScaleBlock values where a scale or
-/// scratch needs it.
+/// One step along k: all rows and tiles of a call, at most kScaleBlock values, so that the weights
+/// stay in L1 while groups of rows pass over them.
 template <class Family>
 struct Step {
   const std::byte* weights = nullptr;
   std::int64_t tile_stride = 0;  ///< bytes
+  std::int64_t prefetch = 0;     ///< bytes from the weights of this step to those of the next
   const typename Family::X* x = nullptr;
   std::int64_t x_stride = 0;
   std::int64_t values = 0;        ///< of k
@@ -64,6 +65,7 @@ template <class Family, DType kWeights, int R, int T>
 void multiply_block(const Step<Family>& step, std::int64_t row, std::int64_t tile) {
   using Weights = typename Family::template Weights<kWeights>;
   const Weights format;
+  constexpr bool kFused = kWeights != Family::kScratch;
   constexpr std::int64_t kStepBytes = 64;
   typename Family::Sum sum[R][T];
   float* const sums = step.sums + (row * kMaxTiles + tile) * kTileFeatures;
@@ -76,9 +78,18 @@ void multiply_block(const Step<Family>& step, std::int64_t row, std::int64_t til
 
   const std::byte* weights = step.weights + tile * step.tile_stride;
   const std::int64_t tile_stride = step.tile_stride;
+  const std::int64_t prefetch = step.prefetch;
   const typename Family::X* x = step.x + row * step.x_stride;
   const std::int64_t x_stride = step.x_stride;
   for (std::int64_t i = 0; i < step.values; i += Weights::kValues, weights += kStepBytes) {
+    if constexpr (kFused) {
+      // Hardware prefetchers start anew with each tile and cannot follow several at once across
+      // blocks. Into L2 only: these lines are 8 KiB ahead.
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t)
+        _mm_prefetch(reinterpret_cast<const char*>(weights + t * tile_stride + prefetch),
+                     _MM_HINT_T1);
+    }
     if constexpr (R > T) {
       typename Weights::Wide wide[T];
 #pragma GCC unroll 8
@@ -148,71 +159,6 @@ void multiply_step(const Step<Family>& step, std::int64_t rows, std::int64_t til
   }
 }
 
-/// Scratch of one call, on the stack of its thread.
-template <class Family>
-struct Scratch {
-  alignas(64) float sums[kMaxRows * kMaxTiles * kTileFeatures];
-  alignas(
-      64) std::byte weights[kMaxTiles * kScaleBlock * kTileFeatures * bytes_of(Family::kScratch)];
-  alignas(64) typename Family::X x[Family::kWidensX ? kMaxRows * kScaleBlock : 1];
-};
-
-template <class Family, DType kWeights>
-void multiply_all_steps(const TileMatmul& matmul, const TileRange& range,
-                        Scratch<Family>& scratch) {
-  using X = typename Family::X;
-  constexpr bool kNarrow = kWeights != Family::kScratch;
-  constexpr bool kNarrowX = Family::kWidensX && kWeights != DType::f32;
-  const bool block_scales =
-      matmul.scale_form == TileScales::block || matmul.scale_form == TileScales::block_feature;
-  const bool through_scratch = kNarrow && range.rows > Family::kFusedRows;
-  const std::int64_t blocks = (matmul.padded_k + kScaleBlock - 1) / kScaleBlock;
-  // Blocks of k keep the weights in L1 while groups of rows pass over them. With one group, a sum
-  // that no scale interrupts takes the same steps in one go.
-  const bool in_one_go =
-      !block_scales && !through_scratch && !kNarrowX && range.rows <= kMaxRowGroup;
-  const std::int64_t length = in_one_go ? matmul.padded_k : kScaleBlock;
-  const std::byte* const weights = matmul.weights + range.tile * matmul.tile_bytes;
-
-  for (std::int64_t begin = 0; begin < matmul.padded_k; begin += length) {
-    Step<Family> step;
-    step.values = smaller(length, matmul.padded_k - begin);
-    step.sums = scratch.sums;
-    if (block_scales) {
-      step.scale_per_feature = matmul.scale_form == TileScales::block_feature;
-      const std::int64_t width = step.scale_per_feature ? kTileFeatures : 1;
-      step.scale_stride = blocks * width;
-      step.scales = matmul.scales + range.tile * step.scale_stride + begin / kScaleBlock * width;
-    }
-    if constexpr (kNarrowX) {
-      for (std::int64_t r = 0; r < range.rows; ++r)
-        Family::template widen_x<kWeights>(
-            static_cast<const std::uint16_t*>(matmul.x) + (range.row + r) * matmul.x_stride + begin,
-            step.values, scratch.x + r * kScaleBlock);
-      step.x = scratch.x;
-      step.x_stride = kScaleBlock;
-    } else {
-      step.x = static_cast<const X*>(matmul.x) + range.row * matmul.x_stride + begin;
-      step.x_stride = matmul.x_stride;
-    }
-    step.weights = weights + begin * kTileFeatures * bytes_of(kWeights);
-    step.tile_stride = matmul.tile_bytes;
-    if constexpr (kNarrow) {
-      if (!through_scratch) {
-        multiply_step<Family, kWeights, kMaxFusedGroup>(step, range.rows, range.tiles);
-        continue;
-      }
-      constexpr std::int64_t kStride = kScaleBlock * kTileFeatures * bytes_of(Family::kScratch);
-      for (std::int64_t t = 0; t < range.tiles; ++t)
-        Family::template widen_tile<kWeights>(step.weights + t * step.tile_stride, step.values,
-                                              scratch.weights + t * kStride);
-      step.weights = scratch.weights;
-      step.tile_stride = kStride;
-    }
-    multiply_step<Family, Family::kScratch, kMaxRowGroup>(step, range.rows, range.tiles);
-  }
-}
-
 template <class Family>
 void write_tile(const TileMatmul& matmul, typename Family::Sum sum, std::int64_t row,
                 std::int64_t tile) {
@@ -253,11 +199,79 @@ void write_sums(const TileMatmul& matmul, const TileRange& range, const float* s
                          range.row + r, range.tile + t);
 }
 
+/// Scratch of one call, on the stack of its thread.
+template <class Family>
+struct Scratch {
+  alignas(64) float sums[kMaxRows * kMaxTiles * kTileFeatures];
+  alignas(
+      64) std::byte weights[kMaxTiles * kScaleBlock * kTileFeatures * bytes_of(Family::kScratch)];
+  alignas(64) typename Family::X x[Family::kWidensX ? kMaxRows * kScaleBlock : 1];
+};
+
+/// The step that begins at value `begin` of k, on the weights as packed. x is set by the caller.
+template <class Family>
+Step<Family> step_at(const TileMatmul& matmul, const TileRange& range, std::int64_t begin) {
+  Step<Family> step;
+  step.values = smaller(kScaleBlock, matmul.padded_k - begin);
+  const std::int64_t value_bytes = kTileFeatures * bytes_of(matmul.weight_dtype);
+  step.weights = matmul.weights + range.tile * matmul.tile_bytes + begin * value_bytes;
+  step.tile_stride = matmul.tile_bytes;
+  if (begin + kScaleBlock < matmul.padded_k)
+    step.prefetch = kScaleBlock * value_bytes;
+  else if (range.goes_on)
+    step.prefetch = range.tiles * matmul.tile_bytes - begin * value_bytes;
+  const bool per_feature = matmul.scale_form == TileScales::block_feature;
+  if (per_feature || matmul.scale_form == TileScales::block) {
+    const std::int64_t blocks = (matmul.padded_k + kScaleBlock - 1) / kScaleBlock;
+    const std::int64_t width = per_feature ? kTileFeatures : 1;
+    step.scale_per_feature = per_feature;
+    step.scale_stride = blocks * width;
+    step.scales = matmul.scales + range.tile * step.scale_stride + begin / kScaleBlock * width;
+  }
+  return step;
+}
+
+/// x of a step, as the family multiplies it.
+template <class Family, DType kWeights>
+void take_x(const TileMatmul& matmul, const TileRange& range, std::int64_t begin,
+            Scratch<Family>& scratch, Step<Family>& step) {
+  using X = typename Family::X;
+  if constexpr (Family::kWidensX && kWeights != DType::f32) {
+    const auto* x =
+        static_cast<const std::uint16_t*>(matmul.x) + range.row * matmul.x_stride + begin;
+    for (std::int64_t r = 0; r < range.rows; ++r)
+      Family::template widen_x<kWeights>(x + r * matmul.x_stride, step.values,
+                                         scratch.x + r * kScaleBlock);
+    step.x = scratch.x;
+    step.x_stride = kScaleBlock;
+  } else {
+    step.x = static_cast<const X*>(matmul.x) + range.row * matmul.x_stride + begin;
+    step.x_stride = matmul.x_stride;
+  }
+}
+
 template <class Family, DType kWeights>
 void multiply_range(const TileMatmul& matmul, const TileRange& range) {
   Scratch<Family> scratch;
   clear_sums<Family>(range, scratch.sums);
-  multiply_all_steps<Family, kWeights>(matmul, range, scratch);
+  for (std::int64_t begin = 0; begin < matmul.padded_k; begin += kScaleBlock) {
+    Step<Family> step = step_at<Family>(matmul, range, begin);
+    step.sums = scratch.sums;
+    take_x<Family, kWeights>(matmul, range, begin, scratch, step);
+    if constexpr (kWeights != Family::kScratch) {
+      if (range.rows <= Family::kFusedRows) {
+        multiply_step<Family, kWeights, kMaxFusedGroup>(step, range.rows, range.tiles);
+        continue;
+      }
+      constexpr std::int64_t kStride = kScaleBlock * kTileFeatures * bytes_of(Family::kScratch);
+      for (std::int64_t t = 0; t < range.tiles; ++t)
+        Family::template widen_tile<kWeights>(step.weights + t * step.tile_stride, step.values,
+                                              scratch.weights + t * kStride);
+      step.weights = scratch.weights;
+      step.tile_stride = kStride;
+    }
+    multiply_step<Family, Family::kScratch, kMaxRowGroup>(step, range.rows, range.tiles);
+  }
   write_sums<Family>(matmul, range, scratch.sums);
 }
 
