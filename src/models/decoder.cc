@@ -104,23 +104,28 @@ void Decoder::mlp_block(ops::Context& context, const DecoderLayer& layer, const 
   ops::linear_add(context, inner, layer.down.weight, x, batch.rows);
 }
 
-std::size_t Decoder::workspace_bytes(const StepLimits& limits) const {
-  const auto tensor = [this](std::int64_t rows, std::int64_t columns) {
-    return round_up<std::size_t>(std::size_t(rows * columns) * size_of(activation_), 64);
+std::size_t decoder_workspace_bytes(const DecoderSpec& spec, DType activation,
+                                    const StepLimits& limits) {
+  const auto tensor = [activation](std::int64_t rows, std::int64_t columns) {
+    return round_up<std::size_t>(std::size_t(rows * columns) * size_of(activation), 64);
   };
   const std::int64_t rows = limits.max_rows;
-  const std::size_t residual = round_up<std::size_t>(std::size_t(rows * spec_.hidden_size) * 4, 64);
+  const std::size_t residual = round_up<std::size_t>(std::size_t(rows * spec.hidden_size) * 4, 64);
   const std::size_t attention =
-      tensor(rows, spec_.q_size() + 2 * spec_.kv_size()) + 2 * tensor(rows, spec_.q_size()) +
-      std::max({ops::norm_linear_scratch(rows, spec_.hidden_size),
-                ops::attention_scratch(rows, spec_.num_heads, spec_.head_dim, limits.max_context),
-                ops::linear_add_scratch(rows, spec_.q_size())});
-  const std::size_t mlp = tensor(rows, 2 * spec_.intermediate_size) +
-                          tensor(rows, spec_.intermediate_size) +
-                          std::max(ops::norm_linear_scratch(rows, spec_.hidden_size),
-                                   ops::linear_add_scratch(rows, spec_.intermediate_size));
-  const std::size_t head = ops::norm_linear_scratch(limits.max_logits, spec_.hidden_size);
+      tensor(rows, spec.q_size() + 2 * spec.kv_size()) + 2 * tensor(rows, spec.q_size()) +
+      std::max({ops::norm_linear_scratch(rows, spec.hidden_size),
+                ops::attention_scratch(rows, spec.num_heads, spec.head_dim, limits.max_context),
+                ops::linear_add_scratch(rows, spec.q_size())});
+  const std::size_t mlp = tensor(rows, 2 * spec.intermediate_size) +
+                          tensor(rows, spec.intermediate_size) +
+                          std::max(ops::norm_linear_scratch(rows, spec.hidden_size),
+                                   ops::linear_add_scratch(rows, spec.intermediate_size));
+  const std::size_t head = ops::norm_linear_scratch(limits.max_logits, spec.hidden_size);
   return residual + std::max({attention, mlp, head});
+}
+
+std::size_t Decoder::workspace_bytes(const StepLimits& limits) const {
+  return decoder_workspace_bytes(spec_, activation_, limits);
 }
 
 std::size_t Decoder::weight_bytes() const {
@@ -130,6 +135,10 @@ std::size_t Decoder::weight_bytes() const {
     for (const Linear* linear : {&layer.qkv, &layer.output, &layer.gate_up, &layer.down})
       total += linear->weight.bytes();
   return total;
+}
+
+std::size_t Decoder::streamed_bytes() const {
+  return weight_bytes() - (weights_.head ? weights_.embedding.weight.bytes() : 0);
 }
 
 }  // namespace isotope::models

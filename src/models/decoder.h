@@ -42,6 +42,10 @@ struct DecoderWeights {
 /// What rooms above see of a decoder.
 ModelInfo model_info(const Family& family, const DecoderSpec& spec);
 
+/// Workspace of a forward pass; `activation` is the dtype of everything but the residual stream.
+std::size_t decoder_workspace_bytes(const DecoderSpec& spec, DType activation,
+                                    const StepLimits& limits);
+
 class Decoder final : public Model {
  public:
   Decoder(const Family& family, const DecoderSpec& spec, DecoderWeights weights, bool f32);
@@ -51,6 +55,7 @@ class Decoder final : public Model {
                const TensorView& logits) const override;
   std::size_t workspace_bytes(const StepLimits& limits) const override;
   std::size_t weight_bytes() const override;
+  std::size_t streamed_bytes() const override;
 
  private:
   void attention_block(ops::Context& context, const DecoderLayer& layer, const ops::Batch& batch,

@@ -33,6 +33,12 @@ std::vector<Projection> gate_up_projections(const DecoderSpec& spec) {
   return {{"mlp.gate_proj", spec.intermediate_size}, {"mlp.up_proj", spec.intermediate_size}};
 }
 
+/// Weights of all norms together.
+std::int64_t norm_elements(const DecoderSpec& spec) {
+  const std::int64_t per_layer = 2 * spec.hidden_size + (spec.qk_norm ? 2 * spec.head_dim : 0);
+  return spec.num_layers * per_layer + spec.hidden_size;
+}
+
 bool keeps_f32(const weights::ModelConfig& config, const LoadOptions& options) {
   if (options.dtype == ComputeDtype::automatic) return config.text.dtype == "float32";
   return options.dtype == ComputeDtype::f32;
@@ -83,7 +89,8 @@ class Loader {
         require(names_.linear(i, linear) + ".weight");
     }
     if (missing.empty()) return;
-    constexpr std::size_t kShown = 8;
+    constexpr std::size_t kShown =
+        1000;  // beyond any model served; a damaged config may ask for more
     std::string list;
     for (std::size_t i = 0; i < std::min(kShown, missing.size()); ++i)
       list += (i ? ", " : "") + missing[i];
@@ -97,9 +104,7 @@ class Loader {
   /// Norm weights and RoPE frequencies share one buffer: they are tiny, and a mapping each would
   /// waste pages.
   void allocate_small(DecoderWeights& weights) {
-    const std::int64_t per_layer = 2 * spec_.hidden_size + (spec_.qk_norm ? 2 * spec_.head_dim : 0);
-    const std::int64_t count =
-        spec_.num_layers * per_layer + spec_.hidden_size + spec_.head_dim / 2;
+    const std::int64_t count = norm_elements(spec_) + spec_.head_dim / 2;
     weights.small = context_.device().allocate(std::size_t(count) * sizeof(float), "norm weights");
     next_small_ = weights.small.as<float>();
     std::vector<float> frequencies;
@@ -146,10 +151,20 @@ class Loader {
       }
       parts.push_back({tensor, [this, tensor] { source_.release(tensor.weight); }});
     }
-    linear.weight = ops::pack_linear(context_, parts, f32_);
+    linear.weight = pack(parts, prefixes[0].first);
     ++packed_;
-    if (options_.progress) options_.progress(packed_, 4 * spec_.num_layers + 2, prefixes[0].first);
+    if (options_.progress) options_.progress(packed_, matrices_, prefixes[0].first);
     return linear;
+  }
+
+  /// Packing knows parts by number; the reader of an error needs to know where they stand.
+  ops::LinearWeight pack(const std::vector<ops::LinearPart>& parts, const std::string& first) {
+    try {
+      return ops::pack_linear(context_, parts, f32_);
+    } catch (const Error& error) {
+      throw Error(error.code(), fmt::format("{}: the linear layer that begins with {}: {}",
+                                            source_.describe(), first, error.what()));
+    }
   }
 
   Linear load_stack(std::int64_t layer, const std::vector<Projection>& projections,
@@ -182,10 +197,11 @@ class Loader {
     const auto load = [this](const std::string& prefix) {
       return load_linear({{prefix, spec_.vocab_size}}, spec_.hidden_size);
     };
-    if (embedding && head && !same_bytes(names_.embedding(), names_.head()))
-      weights.head = load(names_.head());
-    else if (embedding && head)
-      used_.push_back(names_.head() + ".weight");
+    const bool copy = embedding && head && same_bytes(names_.embedding(), names_.head());
+    const bool both = embedding && head && !copy;
+    matrices_ = 4 * spec_.num_layers + (both ? 2 : 1);
+    if (both) weights.head = load(names_.head());
+    if (copy) used_.push_back(names_.head() + ".weight");
     weights.embedding = load(embedding ? names_.embedding() : names_.head());
   }
 
@@ -206,7 +222,7 @@ class Loader {
   LoadReport& report_;
   std::vector<std::string> used_;
   float* next_small_ = nullptr;
-  std::int64_t packed_ = 0;
+  std::int64_t packed_ = 0, matrices_ = 0;
 };
 
 bool starts_with_any(std::string_view name, const std::vector<std::string_view>& prefixes) {
@@ -256,21 +272,31 @@ std::unique_ptr<Model> load_model(ops::Context& context, const weights::ModelCon
 ModelPlan plan_model(const weights::ModelConfig& config, const LoadOptions& options) {
   const Family& family = find_family(config);
   const DecoderSpec spec = family.spec(config);
-  const bool f32 = keeps_f32(config, options);
-  const DType plain = f32 ? DType::f32 : DType::bf16;
-  const DType layer_dtype = config.text.quantization.fp8 ? DType::f8_e4m3 : plain;
+  const weights::QuantizationConfig& quantization = config.text.quantization;
+  const DType activation = keeps_f32(config, options) ? DType::f32 : DType::bf16;
+  // F32 arithmetic alone widens no weights: they stay as the checkpoint has them.
+  const DType plain = config.text.dtype == "float32" ? activation : DType::bf16;
   ModelPlan plan;
   plan.info = model_info(family, spec);
-  for (const MatrixShape& matrix : layer_matrices(spec)) {
-    plan.parameters += spec.num_layers * matrix.n * matrix.k;
-    plan.weight_bytes +=
-        std::size_t(spec.num_layers) *
-        ops::packed_bytes(matrix.n, matrix.k, layer_dtype, config.text.quantization.weight_scales);
-  }
-  const std::int64_t tables = config.text.tie_word_embeddings.value_or(false) ? 1 : 2;
-  plan.parameters += tables * spec.vocab_size * spec.hidden_size;
-  plan.weight_bytes += std::size_t(tables) * ops::packed_bytes(spec.vocab_size, spec.hidden_size,
-                                                               plain, ScaleLayout::none);
+  plan.workspace_bytes = [spec, activation](const StepLimits& limits) {
+    return decoder_workspace_bytes(spec, activation, limits);
+  };
+  plan.parameters = norm_elements(spec);
+  plan.weight_bytes = std::size_t(norm_elements(spec) + spec.head_dim / 2) * sizeof(float);
+  const auto add = [&plan](std::int64_t count, const MatrixShape& matrix, DType dtype,
+                           ScaleLayout scales) {
+    plan.parameters += count * matrix.n * matrix.k;
+    plan.weight_bytes += std::size_t(count) * ops::packed_bytes(matrix.n, matrix.k, dtype, scales);
+  };
+  for (const MatrixShape& matrix : layer_matrices(spec))
+    add(spec.num_layers, matrix, quantization.fp8 ? DType::f8_e4m3 : plain,
+        quantization.weight_scales);
+  const MatrixShape table{spec.vocab_size, spec.hidden_size};
+  add(1, table, plain, ScaleLayout::none);
+  if (quantization.lm_head)
+    add(1, table, DType::f8_e4m3, ScaleLayout::per_row);
+  else if (!config.text.tie_word_embeddings.value_or(false))
+    add(1, table, plain, ScaleLayout::none);
   return plan;
 }
 

@@ -18,7 +18,16 @@ DecoderSpec ministral3_spec(const weights::ModelConfig& config) {
     fail(ErrorCode::unsupported,
          "{}: the text model of '{}' has model_type '{}'; only 'ministral3' is supported",
          config.path.string(), text.architecture, text.model_type);
-  return base_spec(config);
+  const DecoderSpec spec = base_spec(config);
+  if (spec.rope.type != weights::RopeParameters::Type::yarn)
+    fail(ErrorCode::unsupported,
+         "{}: Ministral 3 needs YaRN; 'rope_parameters' must have rope_type \"yarn\"",
+         config.path.string());
+  if (!(spec.rope.query_scale_beta > 0) || spec.rope.query_scale_original_max_position < 1)
+    fail(ErrorCode::unsupported,
+         "{}: Ministral 3 needs its query scale; 'llama_4_scaling_beta' is {} in 'rope_parameters'",
+         config.path.string(), spec.rope.query_scale_beta);
+  return spec;
 }
 
 }  // namespace

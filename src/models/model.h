@@ -62,6 +62,8 @@ class Model {
   /// Workspace that forward takes for the largest step within `limits`.
   virtual std::size_t workspace_bytes(const StepLimits& limits) const = 0;
   virtual std::size_t weight_bytes() const = 0;
+  /// Of these, what one step reads in full: all but an embedding table that is no head.
+  virtual std::size_t streamed_bytes() const { return weight_bytes(); }
 };
 
 /// Loads the model that `config` describes. Errors: unsupported (architecture, activation, bias…),
@@ -70,11 +72,14 @@ std::unique_ptr<Model> load_model(ops::Context& context, const weights::ModelCon
                                   const weights::TensorSource& source, const LoadOptions& options,
                                   LoadReport& report);
 
-/// Everything about a model that follows from its configuration alone, without loading it.
+/// Everything about a model that follows from its configuration alone, without loading it. Where
+/// the configuration does not say whether embedding and head are tied, it counts two tables.
 struct ModelPlan {
   ModelInfo info;
   std::int64_t parameters = 0;
   std::size_t weight_bytes = 0;
+  /// As Model::workspace_bytes.
+  std::function<std::size_t(const StepLimits&)> workspace_bytes;
 };
 ModelPlan plan_model(const weights::ModelConfig& config, const LoadOptions& options);
 

@@ -16,7 +16,7 @@ TensorNames::TensorNames(const weights::TensorSource& source) {
   for (const auto& [body, head] : kLayouts) {
     body_ = body;
     head_ = head;
-    if (!source.find(final_norm()).empty()) return;
+    if (!source.find(final_norm()).empty() || !source.find(embedding() + ".weight").empty()) return;
   }
   body_ = kLayouts[0].first;
   head_ = kLayouts[0].second;
