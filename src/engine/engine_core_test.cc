@@ -399,6 +399,24 @@ TEST(EngineCore, SeedsDecideAndNothingElse) {
   EXPECT_NE(read(other_seed->submit(sampled({}, 1))).tokens(), first);
 }
 
+TEST(EngineCore, EveryPositionIsDrawnAnew) {
+  Request request = greedy(random_tokens(5, 1), 50);
+  request.params.temperature = 100;  // logits from 0 to 0.08: practically uniform over 97 tokens
+  request.params.seed = 5;
+  const Tokens tokens = read(make_core({})->submit(request)).tokens();
+  // 50 uniform draws give about 39 different ones, and fewer than 25 practically never.
+  EXPECT_GE(std::set<TokenId>(tokens.begin(), tokens.end()).size(), 25u);
+}
+
+TEST(EngineCore, ABannedTokenWithoutAlternativeDoesNotStop) {
+  const auto core = make_core({});
+  core->limit_vocab(1);
+  Request request = greedy({3, 4}, 10);
+  request.params.stop_token_ids = {0};
+  request.params.min_tokens = 4;
+  EXPECT_EQ(read(core->submit(request)).tokens(), Tokens(5, 0));
+}
+
 TEST(EngineCore, RefusesWhatCannotBe) {
   CoreSetup setup;
   setup.num_blocks = 4;  // 32 tokens

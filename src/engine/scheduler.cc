@@ -24,7 +24,10 @@ Scheduler::Scheduler(const SchedulerOptions& options)
                  options.max_logits >= options.max_seqs);
 }
 
-void Scheduler::add(Sequence& sequence) { waiting_.push_back(&sequence); }
+void Scheduler::add(Sequence& sequence) {
+  ISOTOPE_ASSERT(waiting_.empty() || older(waiting_.back(), &sequence));
+  waiting_.push_back(&sequence);
+}
 
 void Scheduler::remove(Sequence& sequence) {
   if (const auto running = std::find(running_.begin(), running_.end(), &sequence);
@@ -35,7 +38,6 @@ void Scheduler::remove(Sequence& sequence) {
   }
   const auto waiting = std::find(waiting_.begin(), waiting_.end(), &sequence);
   ISOTOPE_ASSERT(waiting != waiting_.end());
-  if (waiting - waiting_.begin() < num_preempted_waiting_) --num_preempted_waiting_;
   waiting_.erase(waiting);
 }
 
@@ -114,7 +116,6 @@ void Scheduler::admit(Step& step, Budget& budget) {
       continue;
     }
     if (!fits(sequence, match)) return;
-    if (it - waiting_.begin() < num_preempted_waiting_) --num_preempted_waiting_;
     it = waiting_.erase(it);
     place(sequence, match);
     add_chunk(step, budget, sequence);
@@ -162,9 +163,7 @@ void Scheduler::preempt(Sequence& sequence) {
   ISOTOPE_ASSERT(running_.back() == &sequence);
   running_.pop_back();
   release(sequence);
-  const auto preempted_end = waiting_.begin() + num_preempted_waiting_;
-  waiting_.insert(std::upper_bound(waiting_.begin(), preempted_end, &sequence, older), &sequence);
-  ++num_preempted_waiting_;
+  waiting_.insert(std::upper_bound(waiting_.begin(), waiting_.end(), &sequence, older), &sequence);
   ++counters_.preemptions;
 }
 
@@ -232,8 +231,9 @@ void Scheduler::check_integrity() const {
          pool_.held());
   if (!options_.prefix_caching && num_references != held.size())
     fail(ErrorCode::internal, "a block is shared without prefix caching");
-  if (!std::is_sorted(running_.begin(), running_.end(), older))
-    fail(ErrorCode::internal, "running sequences are out of order");
+  if (!std::is_sorted(running_.begin(), running_.end(), older) ||
+      !std::is_sorted(waiting_.begin(), waiting_.end(), older))
+    fail(ErrorCode::internal, "sequences are out of order");
   if (running_.empty() && !pending_.empty())
     fail(ErrorCode::internal, "{} blocks are announced by nobody", pending_.size());
 }

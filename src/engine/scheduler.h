@@ -39,11 +39,12 @@ struct SchedulerCounters {
 /// Rules, in the order in which a step is filled:
 ///  1. Every running sequence whose only remaining token is its last generated one gets a row. If
 ///     no block is left for it, the youngest running sequence is preempted: its blocks are
-///     released, it goes to the front of the queue, and is computed again from prompt and output.
+///     released, it goes back to its place in the queue, and is computed again from prompt and
+///     output.
 ///  2. Other running sequences get chunks of what remains, oldest first.
-///  3. Waiting ones are admitted: preempted first, then in order of arrival, while blocks for all
-///     their known tokens are available (and one more for each running sequence, so that the
-///     newcomer is not preempted at once). Blocks found by hash in the prefix cache count as
+///  3. Waiting ones are admitted in order of arrival, so preempted ones come first, while blocks
+///     for all their known tokens are available, and one more for each running sequence, so that
+///     the newcomer is not preempted at once. Blocks found by hash in the prefix cache count as
 ///     computed; at least the last known token is not taken from there. No admission in a step
 ///     that preempted.
 ///  4. A prefix is computed once: a sequence whose next block is not cached, but is one that a
@@ -102,8 +103,7 @@ class Scheduler {
   SchedulerOptions options_;
   kv::BlockPool pool_;
   std::vector<Sequence*> running_;  // oldest first
-  std::deque<Sequence*> waiting_;   // preempted ones first, each part oldest first
-  std::int64_t num_preempted_waiting_ = 0;
+  std::deque<Sequence*> waiting_;   // oldest first
   // Rule 4: blocks that running sequences are about to compute, with how many do so; and up to
   // which block each running sequence has announced.
   std::unordered_map<kv::BlockHash, std::int32_t, kv::HashOfBlockHash> pending_;
