@@ -14,9 +14,11 @@ namespace isotope::text {
 
 /// What a template may use before it is stopped with an Error.
 struct TemplateLimits {
-  std::int64_t steps = 5'000'000;         ///< evaluated expressions and statements
-  std::size_t output_bytes = 16u << 20;   ///< of the rendered text, and of any one intermediate string
-  int depth = 100;                        ///< nested macro calls and expressions
+  std::int64_t steps = 5'000'000;  ///< evaluated expressions and statements
+  std::size_t output_bytes =
+      16u << 20;    ///< of the rendered text, and of any one intermediate string
+  int depth = 100;  ///< nested macro calls and expressions
+  std::size_t memory_bytes = 256u << 20;  ///< of all values alive at once
 };
 
 /// Parsed once; render() may be called from any thread.
@@ -24,17 +26,17 @@ class ChatTemplate {
  public:
   /// Errors: corrupt_data with template name, line and what was expected.
   static ChatTemplate parse(std::string_view source, std::string name, TemplateLimits limits = {});
-  /// From chat_template.jinja, or else "chat_template" in tokenizer_config.json (a string, or a list of
-  /// {name, template}: the one called "default"). nullopt if the model has none.
+  /// From chat_template.jinja, or else "chat_template" in tokenizer_config.json (a string, or a
+  /// list of {name, template}: the one called "default"). nullopt if the model has none.
   static std::optional<ChatTemplate> load(const std::filesystem::path& model_dir);
 
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
 
-  /// `variables`: messages, tools, add_generation_prompt, bos_token, eos_token, chat_template_kwargs…
-  /// Errors: invalid_argument with the message that the template raised (raise_exception) or the line of
-  /// what failed or exceeded a limit.
+  /// `variables`: messages, tools, add_generation_prompt, bos_token, eos_token,
+  /// chat_template_kwargs… Errors: invalid_argument with the message that the template raised
+  /// (raise_exception) or the line of what failed or exceeded a limit.
   std::string render(const json::object& variables) const;
 
  private:
