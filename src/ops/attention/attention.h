@@ -7,10 +7,11 @@
 
 namespace isotope::ops {
 
-/// out[r, j, :] = softmax(q[r, j, :] · K[0..p, j / (H/K), :]^T / sqrt(D)) · V[0..p, j / (H/K), :]  in FP32,
-/// with keys and values found through batch.block_tables.
+/// out[r, j, :] = softmax(q[r, j, :] · K[0..p, j / (H/K), :]^T / sqrt(D)) · V[0..p, j / (H/K), :]
+/// in FP32, with keys and values found through batch.block_tables.
 ///   q [rows, H, D], out [rows, H·D]: bf16 or f32 (the same dtype).
-/// The order of summation depends on the position alone: split of the context into parts of fixed length, merged in order.
+/// The order of summation depends on the position alone: split of the context into parts of fixed
+/// length, merged in order.
 void attention(Context& context, const TensorView& q, const KvLayer& kv, std::int64_t block_size,
                const Batch& batch, const TensorView& out);
 

@@ -1,0 +1,13 @@
+// The CPU forms behind attention().
+#pragma once
+
+#include "ops/attention/attention.h"
+
+namespace isotope::ops::cpu {
+
+void attention_oracle(const TensorView& q, const KvLayer& kv, std::int64_t block_size,
+                      const Batch& batch, const TensorView& out);
+void attention_fast(Context& context, const TensorView& q, const KvLayer& kv,
+                    std::int64_t block_size, const Batch& batch, const TensorView& out);
+
+}  // namespace isotope::ops::cpu
