@@ -1,15 +1,12 @@
-// One row of a packed matrix as FP32: the gather that an embedding is.
+// The CPU forms behind embed().
 #pragma once
 
-#include <cstdint>
+#include "ops/embed/embed.h"
 
-#include "ops/linear/linear_weight.h"
+namespace isotope::ops::cpu {
 
-namespace isotope::ops {
+void embed_oracle(const TensorView& ids, const LinearWeight& table, const TensorView& out);
+void embed_fast(Context& context, const TensorView& ids, const LinearWeight& table,
+                const TensorView& out);
 
-/// out[k] = W[row, :] with its scales, for every layout and dtype of LinearWeight; 0 ≤ row < n.
-/// Plain code serves as the oracle and as the fast form: a gather waits for memory, not for
-/// arithmetic.
-void unpack_weight_row(const LinearWeight& weight, std::int64_t row, float* out);
-
-}  // namespace isotope::ops
+}  // namespace isotope::ops::cpu
