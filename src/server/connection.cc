@@ -31,6 +31,8 @@ constexpr auto kWriteTimeout = 30s;
 constexpr auto kLingerTimeout = 3s;
 /// Bodies up to this size need no share of the common memory.
 constexpr std::size_t kSmallBody = 1 << 20;
+/// Parsing and tokenizing larger ones takes more than some milliseconds.
+constexpr std::size_t kLargeBody = 128 << 10;
 constexpr std::size_t kBodyShares = 8;  // full-sized bodies at a time
 
 std::string head_of(int status, std::string_view content_type) {
@@ -233,16 +235,18 @@ asio::awaitable<bool> Connection::answer(const Route& route, std::string body) {
   if (host_.stopping) co_return co_await send_error(ApiError(503, "the server is shutting down"));
   const auto job = std::make_shared<Job>();
   job->body = std::move(body);
-  asio::post(host_.workers, [job, handle = route.handle, &service = host_.service, wake = waker()] {
-    try {
-      job->exchange = handle(service, job->body);
-    } catch (...) {
-      job->error = std::current_exception();
-    }
-    job->body = {};
-    job->done.store(true, std::memory_order_release);
-    wake();
-  });
+  const bool large = job->body.size() > kLargeBody;
+  asio::post(large ? host_.large_body_workers : host_.workers,
+             [job, handle = route.handle, &service = host_.service, wake = waker()] {
+               try {
+                 job->exchange = handle(service, job->body);
+               } catch (...) {
+                 job->error = std::current_exception();
+               }
+               job->body = {};
+               job->done.store(true, std::memory_order_release);
+               wake();
+             });
   watch_peer();
   while (!job->done.load(std::memory_order_acquire)) co_await wait();
   if (job->error) co_return co_await send_error(to_api_error(job->error));

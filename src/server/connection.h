@@ -38,6 +38,7 @@ struct Host {
   const ServerOptions& options;
   asio::io_context& io;
   asio::thread_pool& workers;
+  asio::thread_pool& large_body_workers;
   std::unordered_set<Connection*> connections;
   std::size_t body_bytes = 0;  ///< of the request bodies being read or parsed
   bool stopping = false;

@@ -17,8 +17,8 @@ std::string at(const std::string& path, std::string_view what) {
 
 /// What stands around byte `position`: it tells a person which field is broken.
 std::string_view surroundings(std::string_view body, std::size_t position) {
-  const std::size_t begin = position > 40 ? position - 40 : 0;
-  return body.substr(std::min(begin, body.size()), 60);
+  const std::size_t begin = position > 60 ? position - 60 : 0;
+  return body.substr(std::min(begin, body.size()), 80);
 }
 
 }  // namespace

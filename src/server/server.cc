@@ -20,8 +20,9 @@ using asio::ip::tcp;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kMaxConnections = 1024;
-/// Parsing and tokenizing; more would take cores from the engine.
-constexpr std::size_t kWorkers = 2;
+/// Threads that parse and tokenize; more would take cores from the engine. Large bodies have one of
+/// their own, so that no number of them holds up the small ones.
+constexpr std::size_t kWorkers = 2, kLargeBodyWorkers = 1;
 /// What a cancelled answer may take to reach its client.
 constexpr std::chrono::seconds kFarewell(2);
 
@@ -44,21 +45,31 @@ class Server::Impl {
   Impl(ServedModel& model, ServerOptions options)
       : options_(std::move(options)),
         service_{model, limits_of(model), options_.version, unix_time()},
-        host_{service_, options_, io_, workers_, {}, 0, false, [this] { finish_if_done(); }},
+        host_{service_,
+              options_,
+              io_,
+              workers_,
+              large_body_workers_,
+              {},
+              0,
+              false,
+              [this] { finish_if_done(); }},
         acceptor_(listen(io_, options_.host, options_.port)),
         signals_(io_, SIGINT, SIGTERM),
         deadline_(io_),
-        workers_(kWorkers) {}
+        workers_(kWorkers),
+        large_body_workers_(kLargeBodyWorkers) {}
 
   ~Impl() { host_.on_connection_closed = nullptr; }
 
   std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
 
   void run() {
-    signals_.async_wait([this](auto error, int signal) { on_signal(error, signal); });
+    wait_for_signal();
     asio::co_spawn(io_, accept(), asio::detached);
     io_.run();
     workers_.join();
+    large_body_workers_.join();
   }
 
   void stop() {
@@ -85,14 +96,19 @@ class Server::Impl {
     }
   }
 
+  void wait_for_signal() {
+    signals_.async_wait(
+        [this](boost::system::error_code error, int signal) { on_signal(error, signal); });
+  }
+
   void on_signal(boost::system::error_code error, int signal) {
     if (error) return;
     if (host_.stopping) return cancel_all();  // asked twice: now
     log_info("server", "{}: finishing {} connections within {} s",
              signal == SIGINT ? "SIGINT" : "SIGTERM", host_.connections.size(),
              options_.shutdown_seconds);
+    wait_for_signal();
     begin_stop();
-    signals_.async_wait([this](auto next_error, int next) { on_signal(next_error, next); });
   }
 
   void begin_stop() {
@@ -133,7 +149,7 @@ class Server::Impl {
   tcp::acceptor acceptor_;
   asio::signal_set signals_;
   asio::steady_timer deadline_;
-  asio::thread_pool workers_;
+  asio::thread_pool workers_, large_body_workers_;
 };
 
 Server::Server(ServedModel& model, ServerOptions options)

@@ -79,7 +79,7 @@ def test_slow_reader_disturbs_nobody(server):
     assert time.monotonic() - begin < 60
     # What was not read has waited, whole.
     data = receive_until(connection, b"data: [DONE]\n\n", limit=64 << 20)
-    assert data.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n") or b"data: [DONE]\n\n" in data
+    assert b"data: [DONE]\n\n" in data
     assert data.count(b'"finish_reason":"length"') == 64
     connection.close()
 
@@ -156,25 +156,30 @@ def test_oversized_body_is_refused_with_an_answer(server):
     assert "bytes" in answer.json()["error"]["message"]
 
 
-def test_large_prompt_does_not_stall_others(server):
-    body = json.dumps({"prompt": "Once upon a time. " * 1_500_000}).encode()
+def test_large_prompts_do_not_stall_others(server):
+    body = json.dumps({"prompt": "Once upon a time. " * 150_000}).encode()
     results = []
 
     def send():
         results.append(httpx.post(server.url + "/tokenize", content=body,
                                   headers={"Content-Type": "application/json"}, timeout=300))
 
-    sender = threading.Thread(target=send)
-    sender.start()
+    senders = [threading.Thread(target=send) for _ in range(3)]
+    begin = time.monotonic()
+    for sender in senders:
+        sender.start()
     slowest = 0
-    while sender.is_alive():
-        begin = time.monotonic()
+    while any(sender.is_alive() for sender in senders):
+        asked = time.monotonic()
         assert httpx.get(server.url + "/health", timeout=60).status_code == 200
-        slowest = max(slowest, time.monotonic() - begin)
+        small = httpx.post(server.url + "/tokenize", json={"prompt": "Lily"}, timeout=60)
+        assert small.status_code == 200
+        slowest = max(slowest, time.monotonic() - asked)
         time.sleep(0.02)
-    sender.join()
-    assert results[0].status_code == 200 and results[0].json()["count"] > 1_500_000
-    assert slowest < 3
+    whole = time.monotonic() - begin
+    assert [result.status_code for result in results] == [200] * 3
+    assert results[0].json()["count"] > 150_000
+    assert slowest < whole / 2
 
 
 def test_many_idle_connections(server):
