@@ -10,6 +10,7 @@
 #include <fstream>
 #include <random>
 #include <sstream>
+#include <thread>
 
 #include "text/tokenizer_fixtures.h"
 #include "text/utf8.h"
@@ -210,6 +211,22 @@ TEST(Tokenizer, RandomBytesSurviveTheRoundTrip) {
     std::free(normalized);
     EXPECT_EQ(qwen->decode(qwen->encode(bytes, {}), false), expected);
   }
+}
+
+TEST(Tokenizer, MayBeUsedFromManyThreads) {
+  const auto tokenizer = Tokenizer::load(fixture("gpt2-style"));
+  const std::string text = read_file(fixture("extra.json"));
+  const std::vector<TokenId> expected = tokenizer->encode(text, {});
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int repeat = 0; repeat < 10; ++repeat) {
+        EXPECT_EQ(tokenizer->encode(text, {}), expected);
+        EXPECT_EQ(tokenizer->decode(expected, false), text);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST(Tokenizer, LoadsTheQwenVocabularyInHalfASecond) {
