@@ -4,10 +4,12 @@ Run: python tools/make_ops_fixtures.py   (needs torch and transformers; CPU suff
 Inputs are functions of their indices (noise below, the same in the C++ tests), so files hold answers only.
 """
 import json
-import math
 import pathlib
 
 import torch
+from transformers import Ministral3Config, LlamaConfig, Qwen3Config
+from transformers.models.ministral3 import modeling_ministral3 as ministral3
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "data" / "ops"
 
@@ -45,9 +47,47 @@ def attention():
                       attention_case(9, 3, 64, 0, 1), attention_case(8, 2, 128, 255, 2)]}
 
 
+def rope_case(config, positions, norm=False, beta=0.0, original=1):
+    dim, heads, kv_heads = config.head_dim, config.num_attention_heads, config.num_key_value_heads
+    rope = ministral3.Ministral3RotaryEmbedding(config)
+    width = (heads + 2 * kv_heads) * dim
+    qkv = (2 * noise(5, torch.arange(len(positions) * width))).to(torch.float32).view(1, len(positions), width)
+    q = qkv[..., :heads * dim].view(1, len(positions), heads, dim)
+    k = qkv[..., heads * dim:(heads + kv_heads) * dim].view(1, len(positions), kv_heads, dim)
+    if norm:
+        normed = []
+        for x, stream in ((q, 6), (k, 7)):
+            layer = Qwen3RMSNorm(dim, eps=1e-6)
+            layer.weight.data = (1 + 0.5 * noise(stream, torch.arange(dim))).to(torch.float32)
+            normed.append(layer(x))
+        q, k = normed
+    ids = torch.tensor([positions])
+    cos, sin = rope(qkv, ids)
+    q, k = ministral3.apply_rotary_pos_emb(q.transpose(1, 2), k.transpose(1, 2), cos, sin)
+    if beta:
+        q = q * ministral3.get_llama_4_attn_scale(ids, beta, original)
+    return {"heads": heads, "kv_heads": kv_heads, "head_dim": dim, "norm": norm, "beta": beta, "original": original,
+            "attention_factor": float(rope.attention_scaling), "positions": positions,
+            "frequencies": digits(rope.inv_freq, 9),
+            "q": digits(q.transpose(1, 2), 7), "k": digits(k.transpose(1, 2), 7)}
+
+
+def rope_store():
+    sizes = dict(hidden_size=48, num_hidden_layers=1, intermediate_size=64, vocab_size=32)
+    llama = LlamaConfig(num_attention_heads=3, num_key_value_heads=1, head_dim=16, **sizes)
+    qwen = Qwen3Config(num_attention_heads=2, num_key_value_heads=1, head_dim=64, **sizes)
+    yarn = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 16.0, "original_max_position_embeddings": 16,
+            "beta_fast": 32.0, "beta_slow": 1.0, "max_position_embeddings": 256}
+    ministral = Ministral3Config(num_attention_heads=2, num_key_value_heads=2, head_dim=32,
+                                 rope_parameters=yarn, max_position_embeddings=256, **sizes)
+    with torch.no_grad():
+        return {"cases": [rope_case(llama, [0, 3, 40]), rope_case(qwen, [0, 7, 100], norm=True),
+                          rope_case(ministral, [2, 15, 16, 250], beta=0.1, original=16)]}
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
-    for name, make in {"attention": attention}.items():
+    for name, make in {"attention": attention, "rope_store": rope_store}.items():
         (OUT / f"{name}.json").write_text(json.dumps(make()) + "\n")
 
 

@@ -27,7 +27,8 @@ struct RopeSpec {
 /// ([D] f32; empty: no norm), then rotated as pairs (i, i + D/2) by position ·
 /// inverse_frequencies[i] (angle in FP32 or better). Writes q_out [rows, H, D] (dtype of qkv) and
 /// K, V into batch.slots (quantized if the cache is FP8: per token and head scale = absmax / 448; 1
-/// if absmax is 0). Slot -1: nothing is stored.
+/// if absmax is 0; NaN if an element is not finite, so that no wrong number passes for a right
+/// one). Slot -1: nothing is stored.
 void rope_store(Context& context, const TensorView& qkv, const TensorView& q_norm,
                 const TensorView& k_norm, float norm_eps, const RopeSpec& rope, const Batch& batch,
                 const TensorView& q_out, const KvLayer& kv);

@@ -1,5 +1,6 @@
 // QK-norm, RoPE and the cache write by their definition, in double.
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "ops/rope_store/rope_store_forms.h"
@@ -26,7 +27,7 @@ void norm(std::vector<double>& x, const float* weight, double eps) {
 void rotate(std::vector<double>& x, const RopeRow& row) {
   const std::size_t half = x.size() / 2;
   for (std::size_t i = 0; i < half; ++i) {
-    const double frequency = row.rope->inverse_frequencies.as<const float>()[i];
+    const double frequency = row.frequencies[i];
     const double angle = double(row.position) * frequency;
     const double c = std::cos(angle) * row.rope->attention_factor;
     const double s = std::sin(angle) * row.rope->attention_factor;
@@ -34,11 +35,6 @@ void rotate(std::vector<double>& x, const RopeRow& row) {
     x[i] = a * c - b * s;
     x[i + half] = b * c + a * s;
   }
-}
-
-double query_scale(const RopeRow& row) {
-  const std::int64_t periods = row.position / row.rope->query_scale_original_max_position;
-  return 1 + double(row.rope->query_scale_beta) * std::log(1 + double(periods));
 }
 
 void store(const std::vector<double>& x, const TensorView& cache, const TensorView& scales,
@@ -50,8 +46,14 @@ void store(const std::vector<double>& x, const TensorView& cache, const TensorVi
     return;
   }
   float largest = 0;
-  for (const double value : x) largest = std::fmax(largest, float(std::fabs(value)));
-  const float scale = largest == 0 ? 1.0f : largest / 448.0f;
+  bool finite = true;
+  for (const double value : x) {
+    largest = std::fmax(largest, float(std::fabs(value)));
+    finite = finite && std::isfinite(value);
+  }
+  const float scale = !finite        ? std::numeric_limits<float>::quiet_NaN()
+                      : largest == 0 ? 1.0f
+                                     : largest / 448.0f;
   scales.as<float>()[vector] = scale;
   for (std::int64_t i = 0; i < size; ++i)
     cache.as<float8_e4m3>()[vector * size + i] = to_float8_e4m3(float(x[std::size_t(i)]) / scale);
@@ -67,7 +69,7 @@ void rope_store_row_oracle(const RopeRow& row) {
     rotate(q, row);
     const std::int64_t begin = row.row * row.q_out->row_stride + head * rope.head_dim;
     for (std::int64_t i = 0; i < rope.head_dim; ++i) {
-      const float value = float(q[std::size_t(i)] * query_scale(row));
+      const float value = float(q[std::size_t(i)] * row.query_scale);
       if (row.q_out->dtype == DType::f32)
         row.q_out->as<float>()[begin + i] = value;
       else
