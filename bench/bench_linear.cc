@@ -22,7 +22,7 @@ namespace {
 using namespace isotope;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kBeyondCaches = std::size_t(400) << 20;
+constexpr std::size_t kBeyondCaches = std::size_t(1) << 30;
 
 struct Layer {
   const char* name;

@@ -17,6 +17,8 @@ constexpr std::int64_t kRowsPerTile = 16;
 constexpr std::int64_t kAmxK = 32;                               ///< values of k of one TDPBF16PS
 constexpr std::int64_t kBlockBytes = kAmxK * kTileFeatures * 2;  ///< of packed BF16: one B tile
 constexpr std::int64_t kSumStride = kMaxTiles * kTileFeatures;   ///< FP32 values from row to row
+constexpr std::int64_t kGroupRows = 2 * kRowsPerTile;
+constexpr std::int64_t kBlockStride = 2 * kTileFeatures;
 /// Values of k between visits to the sums where no scale asks for 128: bounded by the L1 scratch of
 /// FP8.
 constexpr std::int64_t kLongStep = 512;
@@ -34,7 +36,7 @@ constexpr std::int64_t kLongStep = 512;
 
 /// Keeps the compiler from moving ordinary memory accesses across: GCC's tile loads do not say that
 /// they read memory.
-inline void memory_fence_for_compiler() { __asm__ volatile("" ::: "memory"); }
+inline void compiler_barrier() { __asm__ volatile("" ::: "memory"); }
 
 struct alignas(64) TileConfig {
   std::uint8_t palette = 1;
@@ -56,128 +58,157 @@ void configure(std::int64_t upper, std::int64_t lower) {
   for (const int tile : {TMM_LOWER_0, TMM_LOWER_1, TMM_LOWER_X}) set(tile, lower);
   set(TMM_WEIGHTS_0, kRowsPerTile);
   set(TMM_WEIGHTS_1, kRowsPerTile);
-  memory_fence_for_compiler();
+  compiler_barrier();
   __asm__ volatile("ldtilecfg %0" ::"m"(config));
 }
 
-struct AmxStep {
-  const std::byte* weights = nullptr;  ///< BF16 pairs of the first of two tiles
-  std::int64_t tile_stride = 0;        ///< bytes
+/// Up to 32 rows and 2 tiles over one step along k.
+struct Group {
+  const std::byte* weights = nullptr;  ///< BF16 pairs of the first tile
+  std::int64_t tile_stride = 0;        ///< bytes to the second
   const std::uint16_t* x = nullptr;
   std::int64_t x_stride = 0;  ///< elements
   std::int64_t values = 0;    ///< of k
-  float* sums = nullptr;      ///< read and written, rows kSumStride apart
+  float* sums = nullptr;
+  std::int64_t sum_stride = 0;  ///< FP32 values from row to row
 };
 
-/// Up to 32 rows × 2 tiles (kLower: more than 16 rows; kPair: two tiles).
-template <bool kLower, bool kPair>
-void multiply_group(const AmxStep& step) {
-  constexpr std::int64_t kSumBytes = kSumStride * 4;
-  float* const lower_sums = step.sums + kRowsPerTile * kSumStride;
-  _tile_loadd(TMM_UPPER_0, step.sums, kSumBytes);
-  if constexpr (kPair) _tile_loadd(TMM_UPPER_1, step.sums + kTileFeatures, kSumBytes);
-  if constexpr (kLower) _tile_loadd(TMM_LOWER_0, lower_sums, kSumBytes);
-  if constexpr (kLower && kPair) _tile_loadd(TMM_LOWER_1, lower_sums + kTileFeatures, kSumBytes);
-  const std::uint16_t* const lower_x = step.x + kRowsPerTile * step.x_stride;
-  const std::byte* weights = step.weights;
-  for (std::int64_t i = 0; i < step.values; i += kAmxK, weights += kBlockBytes) {
+/// sums += x · W^T, or sums = … if kFresh. kLower: more than 16 rows; kPair: two tiles.
+template <bool kLower, bool kPair, bool kFresh>
+void multiply_group(const Group& group) {
+  const std::int64_t sum_bytes = group.sum_stride * 4;
+  float* const upper = group.sums;
+  float* const lower = upper + kRowsPerTile * group.sum_stride;
+  if constexpr (kFresh) {
+    _tile_zero(TMM_UPPER_0);
+    if constexpr (kPair) _tile_zero(TMM_UPPER_1);
+    if constexpr (kLower) _tile_zero(TMM_LOWER_0);
+    if constexpr (kLower && kPair) _tile_zero(TMM_LOWER_1);
+  } else {
+    _tile_loadd(TMM_UPPER_0, upper, sum_bytes);
+    if constexpr (kPair) _tile_loadd(TMM_UPPER_1, upper + kTileFeatures, sum_bytes);
+    if constexpr (kLower) _tile_loadd(TMM_LOWER_0, lower, sum_bytes);
+    if constexpr (kLower && kPair) _tile_loadd(TMM_LOWER_1, lower + kTileFeatures, sum_bytes);
+  }
+  const std::uint16_t* const lower_x = group.x + kRowsPerTile * group.x_stride;
+  const std::byte* weights = group.weights;
+  for (std::int64_t i = 0; i < group.values; i += kAmxK, weights += kBlockBytes) {
     _tile_loadd(TMM_WEIGHTS_0, weights, 64);
-    _tile_loadd(TMM_UPPER_X, step.x + i, step.x_stride * 2);
+    _tile_loadd(TMM_UPPER_X, group.x + i, group.x_stride * 2);
     _tile_dpbf16ps(TMM_UPPER_0, TMM_UPPER_X, TMM_WEIGHTS_0);
-    if constexpr (kPair) _tile_loadd(TMM_WEIGHTS_1, weights + step.tile_stride, 64);
+    if constexpr (kPair) _tile_loadd(TMM_WEIGHTS_1, weights + group.tile_stride, 64);
     if constexpr (kPair) _tile_dpbf16ps(TMM_UPPER_1, TMM_UPPER_X, TMM_WEIGHTS_1);
-    if constexpr (kLower) _tile_loadd(TMM_LOWER_X, lower_x + i, step.x_stride * 2);
+    if constexpr (kLower) _tile_loadd(TMM_LOWER_X, lower_x + i, group.x_stride * 2);
     if constexpr (kLower) _tile_dpbf16ps(TMM_LOWER_0, TMM_LOWER_X, TMM_WEIGHTS_0);
     if constexpr (kLower && kPair) _tile_dpbf16ps(TMM_LOWER_1, TMM_LOWER_X, TMM_WEIGHTS_1);
   }
-  _tile_stored(TMM_UPPER_0, step.sums, kSumBytes);
-  if constexpr (kPair) _tile_stored(TMM_UPPER_1, step.sums + kTileFeatures, kSumBytes);
-  if constexpr (kLower) _tile_stored(TMM_LOWER_0, lower_sums, kSumBytes);
-  if constexpr (kLower && kPair) _tile_stored(TMM_LOWER_1, lower_sums + kTileFeatures, kSumBytes);
+  _tile_stored(TMM_UPPER_0, upper, sum_bytes);
+  if constexpr (kPair) _tile_stored(TMM_UPPER_1, upper + kTileFeatures, sum_bytes);
+  if constexpr (kLower) _tile_stored(TMM_LOWER_0, lower, sum_bytes);
+  if constexpr (kLower && kPair) _tile_stored(TMM_LOWER_1, lower + kTileFeatures, sum_bytes);
 }
 
-void multiply_group(const AmxStep& step, std::int64_t rows, bool pair) {
+template <bool kFresh>
+void multiply_group(const Group& group, std::int64_t rows, bool pair) {
   const bool lower = rows > kRowsPerTile;
-  if (lower && pair) return multiply_group<true, true>(step);
-  if (lower) return multiply_group<true, false>(step);
-  if (pair) return multiply_group<false, true>(step);
-  multiply_group<false, false>(step);
+  if (lower && pair) return multiply_group<true, true, kFresh>(group);
+  if (lower) return multiply_group<true, false, kFresh>(group);
+  if (pair) return multiply_group<false, true, kFresh>(group);
+  multiply_group<false, false, kFresh>(group);
 }
 
 struct AmxScratch {
-  alignas(64) float sums[kMaxRows * kSumStride];
-  alignas(64) float block_sums[kMaxRows * kSumStride];
+  alignas(64) float sums[kMaxAmxRows * kSumStride];
+  alignas(
+      64) float block[kGroupRows * kBlockStride];  ///< of one group, before its scale is applied
   alignas(64) std::byte weights[kMaxTiles * kLongStep * kTileFeatures * 2];
 };
 
-/// sums += block_sums · scale of the block, and block_sums = 0.
-void add_scaled_block(const TileMatmul& matmul, const TileRange& range, std::int64_t block,
-                      AmxScratch& scratch) {
-  const std::int64_t blocks = (matmul.padded_k + kScaleBlock - 1) / kScaleBlock;
-  const bool per_feature = matmul.scale_form == TileScales::block_feature;
-  for (std::int64_t t = 0; t < range.tiles; ++t) {
-    const std::int64_t index = (range.tile + t) * blocks + block;
-    const __m512 scale = per_feature ? _mm512_loadu_ps(matmul.scales + index * kTileFeatures)
-                                     : _mm512_set1_ps(matmul.scales[index]);
-    for (std::int64_t r = 0; r < range.rows; ++r) {
-      float* const sum = scratch.sums + r * kSumStride + t * kTileFeatures;
-      float* const part = scratch.block_sums + r * kSumStride + t * kTileFeatures;
-      _mm512_store_ps(sum, _mm512_fmadd_ps(_mm512_load_ps(part), scale, _mm512_load_ps(sum)));
-      _mm512_store_ps(part, _mm512_setzero_ps());
+/// One step along k for all rows and tiles of a call.
+struct AmxStep {
+  Group group;                    ///< of the first rows and tiles
+  const float* scales = nullptr;  ///< of this block in the first tile; nullptr: the sums run on
+  std::int64_t scale_stride = 0;
+  bool scale_per_feature = false;
+};
+
+/// As a group's product, but each block of k is summed apart and then added with its scale.
+void multiply_scaled_group(Group group, std::int64_t rows, bool pair, const AmxStep& step,
+                           const float* scales, float* block) {
+  float* const sums = group.sums;
+  group.sums = block;
+  group.sum_stride = kBlockStride;
+  multiply_group<true>(group, rows, pair);
+  for (std::int64_t t = 0; t < (pair ? 2 : 1); ++t) {
+    const float* scale = scales + t * step.scale_stride;
+    const __m512 factor = step.scale_per_feature ? _mm512_loadu_ps(scale) : _mm512_set1_ps(*scale);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      float* const sum = sums + r * kSumStride + t * kTileFeatures;
+      const __m512 part = _mm512_load_ps(block + r * kBlockStride + t * kTileFeatures);
+      _mm512_store_ps(sum, _mm512_fmadd_ps(part, factor, _mm512_load_ps(sum)));
     }
   }
 }
 
-/// One step along k for all rows and tiles of the call.
-void multiply_step(AmxStep step, const TileRange& range) {
-  float* const sums = step.sums;
-  const std::uint16_t* const x = step.x;
-  const std::byte* const weights = step.weights;
-  constexpr std::int64_t kGroup = 2 * kRowsPerTile;
-  for (std::int64_t row = 0; row < range.rows; row += kGroup) {
-    const std::int64_t rows = smaller(kGroup, range.rows - row);
-    // The configuration of whole groups stays; only the first group and a last, partial one load
+void multiply_step(const AmxStep& step, const TileRange& range, float* block) {
+  for (std::int64_t row = 0; row < range.rows; row += kGroupRows) {
+    const std::int64_t rows = smaller(kGroupRows, range.rows - row);
+    // The configuration of whole groups stays: only the first group and a last, partial one load
     // theirs.
-    if (row == 0 || rows < kGroup)
+    if (row == 0 || rows < kGroupRows)
       configure(smaller(rows, kRowsPerTile), rows > kRowsPerTile ? rows - kRowsPerTile : 0);
-    step.x = x + row * step.x_stride;
     for (std::int64_t tile = 0; tile < range.tiles; tile += 2) {
-      step.weights = weights + tile * step.tile_stride;
-      step.sums = sums + row * kSumStride + tile * kTileFeatures;
-      multiply_group(step, rows, tile + 1 < range.tiles);
+      const bool pair = tile + 1 < range.tiles;
+      Group group = step.group;
+      group.x += row * group.x_stride;
+      group.weights += tile * group.tile_stride;
+      group.sums += row * kSumStride + tile * kTileFeatures;
+      if (step.scales)
+        multiply_scaled_group(group, rows, pair, step, step.scales + tile * step.scale_stride,
+                              block);
+      else
+        multiply_group<false>(group, rows, pair);
     }
   }
+}
+
+AmxStep step_at(const TileMatmul& matmul, const TileRange& range, std::int64_t begin) {
+  AmxStep step;
+  step.group.weights = matmul.weights + range.tile * matmul.tile_bytes +
+                       begin * kTileFeatures * bytes_of(matmul.weight_dtype);
+  step.group.tile_stride = matmul.tile_bytes;
+  step.group.x = static_cast<const std::uint16_t*>(matmul.x) + range.row * matmul.x_stride + begin;
+  step.group.x_stride = matmul.x_stride;
+  step.group.sum_stride = kSumStride;
+  const bool per_feature = matmul.scale_form == TileScales::block_feature;
+  if (per_feature || matmul.scale_form == TileScales::block) {
+    const std::int64_t blocks = (matmul.padded_k + kScaleBlock - 1) / kScaleBlock;
+    const std::int64_t width = per_feature ? kTileFeatures : 1;
+    step.scale_per_feature = per_feature;
+    step.scale_stride = blocks * width;
+    step.scales = matmul.scales + range.tile * step.scale_stride + begin / kScaleBlock * width;
+  }
+  step.group.values = smaller(step.scales ? kScaleBlock : kLongStep, matmul.padded_k - begin);
+  return step;
 }
 
 void multiply_range_amx(const TileMatmul& matmul, const TileRange& range) {
   AmxScratch scratch;
   clear_sums<FloatLanes>(range, scratch.sums);
-  clear_sums<FloatLanes>(range, scratch.block_sums);
-  const bool narrow = matmul.weight_dtype == DType::f8_e4m3;
-  const bool block_scales =
-      matmul.scale_form == TileScales::block || matmul.scale_form == TileScales::block_feature;
-  const std::int64_t length = block_scales ? kScaleBlock : kLongStep;
-  for (std::int64_t begin = 0; begin < matmul.padded_k; begin += length) {
-    AmxStep step;
-    step.values = smaller(length, matmul.padded_k - begin);
-    step.x = static_cast<const std::uint16_t*>(matmul.x) + range.row * matmul.x_stride + begin;
-    step.x_stride = matmul.x_stride;
-    step.sums = block_scales ? scratch.block_sums : scratch.sums;
-    step.weights = matmul.weights + range.tile * matmul.tile_bytes +
-                   begin * kTileFeatures * bytes_of(matmul.weight_dtype);
-    step.tile_stride = matmul.tile_bytes;
-    if (narrow) {
+  for (std::int64_t begin = 0; begin < matmul.padded_k;) {
+    AmxStep step = step_at(matmul, range, begin);
+    step.group.sums = scratch.sums;
+    if (matmul.weight_dtype == DType::f8_e4m3) {
       constexpr std::int64_t kStride = kLongStep * kTileFeatures * 2;
       for (std::int64_t t = 0; t < range.tiles; ++t)
-        widen_fp8_tile(step.weights + t * step.tile_stride, step.values,
+        widen_fp8_tile(step.group.weights + t * step.group.tile_stride, step.group.values,
                        scratch.weights + t * kStride);
-      step.weights = scratch.weights;
-      step.tile_stride = kStride;
+      step.group.weights = scratch.weights;
+      step.group.tile_stride = kStride;
     }
-    memory_fence_for_compiler();
-    multiply_step(step, range);
-    memory_fence_for_compiler();
-    if (block_scales) add_scaled_block(matmul, range, begin / kScaleBlock, scratch);
+    compiler_barrier();
+    multiply_step(step, range, scratch.block);
+    begin += step.group.values;
   }
   write_sums<FloatLanes>(matmul, range, scratch.sums);
   _tile_release();

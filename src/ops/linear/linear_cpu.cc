@@ -69,18 +69,21 @@ struct Cut {
   std::int64_t width = kMaxTiles;  ///< tiles of a kernel call
   std::int64_t groups = 1;         ///< calls that cover all tiles
   std::int64_t groups_per_task = 1;
-  std::int64_t chunks = 1;  ///< of rows
+  std::int64_t chunk_rows = kMaxRows;
+  std::int64_t chunks = 1;
 };
 
-Cut cut(const TileMatmul& matmul, std::int64_t tiles, std::int64_t rows, int threads) {
+Cut cut(const TileMatmul& matmul, TileKernel kernel, std::int64_t rows, int threads) {
   Cut cut;
-  cut.chunks = ceil_div(rows, kMaxRows);
+  const std::int64_t tiles = ceil_div(matmul.n, kTileFeatures);
+  cut.chunk_rows = kernel == multiply_tiles_amx ? kMaxAmxRows : kMaxRows;
+  cut.chunks = ceil_div(rows, cut.chunk_rows);
   const std::int64_t wanted = kTasksPerThread * threads;
   const auto groups_of = [tiles](std::int64_t width) { return ceil_div(tiles, width); };
   // Narrow calls multiply more slowly, so only as narrow as it takes to give every thread work.
   while (cut.width > 1 && groups_of(cut.width) * cut.chunks < 2 * threads) cut.width /= 2;
   cut.groups = groups_of(cut.width);
-  const std::int64_t group_cost = cut.width * matmul.tile_bytes * std::min(rows, kMaxRows);
+  const std::int64_t group_cost = cut.width * matmul.tile_bytes * std::min(rows, cut.chunk_rows);
   cut.groups_per_task = std::max(cut.groups * cut.chunks / wanted, kSmallTask / group_cost);
   cut.groups_per_task = std::clamp<std::int64_t>(cut.groups_per_task, 1, cut.groups);
   return cut;
@@ -91,10 +94,10 @@ void run(ThreadPool& pool, const TileMatmul& matmul, TileKernel kernel, std::int
          std::int64_t rows) {
   if (rows == 0) return;
   const std::int64_t tiles = ceil_div(matmul.n, kTileFeatures);
-  const Cut c = cut(matmul, tiles, rows, pool.size());
+  const Cut c = cut(matmul, kernel, rows, pool.size());
   // Chunks of rows vary fastest, so that threads share weights that one of them has fetched.
   const auto body = [&](std::int64_t task, int) {
-    const std::int64_t row = task % c.chunks * kMaxRows;
+    const std::int64_t row = task % c.chunks * c.chunk_rows;
     const std::int64_t first = task / c.chunks * c.groups_per_task;
     const std::int64_t end = std::min(first + c.groups_per_task, c.groups);
     for (std::int64_t group = first; group < end; ++group) {
@@ -102,7 +105,7 @@ void run(ThreadPool& pool, const TileMatmul& matmul, TileKernel kernel, std::int
       range.tile = group * c.width;
       range.tiles = std::min(c.width, tiles - range.tile);
       range.row = begin + row;
-      range.rows = std::min(kMaxRows, rows - row);
+      range.rows = std::min(c.chunk_rows, rows - row);
       range.goes_on = group + 1 < end;
       kernel(matmul, range);
     }

@@ -15,9 +15,12 @@ constexpr std::int64_t kPaddedKMultiple = 32;
 /// Tiles that one kernel call covers at most. Four independent sums hide the latency of a
 /// multiply-add even with one row, and 6 rows × 4 tiles fill the registers of AVX-512.
 constexpr std::int64_t kMaxTiles = 4;
-/// Rows of one kernel call at most: their sums (kMaxRows × kMaxTiles × 64 bytes) live in L2 beside
-/// the widened weights.
+/// Rows of one kernel call at most, whole groups of 6: their sums (kMaxRows × kMaxTiles × 64 bytes)
+/// live in L2 beside the widened weights.
 constexpr std::int64_t kMaxRows = 96;
+/// The same for AMX, whole groups of 32: it multiplies so much faster that widening FP8 needs more
+/// rows to pay off.
+constexpr std::int64_t kMaxAmxRows = 256;
 
 enum class TileScales : std::uint8_t {
   none,
@@ -42,7 +45,8 @@ struct TileMatmul {
   bool accumulate = false;  ///< y += …
 };
 
-/// Tiles [tile, tile + tiles) of rows [row, row + rows): tiles ≤ kMaxTiles, rows ≤ kMaxRows.
+/// Tiles [tile, tile + tiles) of rows [row, row + rows): tiles ≤ kMaxTiles, rows ≤ kMaxRows or
+/// kMaxAmxRows.
 struct TileRange {
   std::int64_t tile = 0, tiles = 0, row = 0, rows = 0;
   bool goes_on = false;  ///< the next call takes the tiles behind these: worth fetching ahead
