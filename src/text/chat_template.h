@@ -1,4 +1,9 @@
 // Chat templates: a sandboxed subset of Jinja2, as transformers sets it up.
+//
+// It differs from Python's where that is not worth its cost: integers have 64 bits (more is an
+// error), what map, select and the like give can be gone over twice, and the filters that chat
+// templates have no use for (groupby, urlize, xmlattr, random…), include, import, extends, block
+// and autoescape are refused by name.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +19,14 @@ namespace isotope::text {
 
 /// What a template may use before it is stopped with an Error.
 struct TemplateLimits {
-  std::int64_t steps = 5'000'000;  ///< evaluated expressions and statements
-  std::size_t output_bytes =
-      16u << 20;    ///< of the rendered text, and of any one intermediate string
-  int depth = 100;  ///< nested macro calls and expressions
-  std::size_t memory_bytes = 256u << 20;  ///< of all values alive at once
+  /// Evaluated expressions and statements; long texts and lists count for more.
+  std::int64_t steps = 5'000'000;
+  /// Of the rendered text, and of any one text on the way.
+  std::size_t output_bytes = 16u << 20;
+  /// Nested macro calls, and nested expressions in the source. 100 take up to 1 MiB of stack.
+  int depth = 100;
+  /// Of all values alive at once.
+  std::size_t memory_bytes = 256u << 20;
 };
 
 /// Parsed once; render() may be called from any thread.
