@@ -7,7 +7,9 @@ import json
 import pathlib
 
 import torch
-from transformers import Ministral3Config, LlamaConfig, Qwen3Config
+from transformers import LlamaConfig, LogitsProcessorList, Ministral3Config, Qwen3Config
+from transformers import MinPLogitsWarper, RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper
+from transformers import TopKLogitsWarper, TopPLogitsWarper
 from transformers.models.ministral3 import modeling_ministral3 as ministral3
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
@@ -85,9 +87,46 @@ def rope_store():
                           rope_case(ministral, [2, 15, 16, 250], beta=0.1, original=16)]}
 
 
+def sample_case(name, prompt=(), output=(), bias=(), temperature=1.0, top_k=0, top_p=1.0, min_p=0.0,
+                repetition=1.0, presence=0.0, frequency=0.0):
+    logits = 2 * noise(9, torch.arange(24)).to(torch.float32)
+    scores = logits.clone()[None]
+    ids = torch.tensor([list(prompt) + list(output)], dtype=torch.long)
+    if repetition != 1.0:
+        scores = RepetitionPenaltyLogitsProcessor(repetition)(ids, scores)
+    for token in set(output):  # OpenAI's definition: https://platform.openai.com/docs/api-reference/chat
+        scores[0, token] -= frequency * list(output).count(token) + presence
+    for token, value in bias:
+        scores[0, token] += value
+    warpers = LogitsProcessorList([TemperatureLogitsWarper(temperature)])
+    if top_k:
+        warpers.append(TopKLogitsWarper(top_k))
+    if top_p < 1:
+        warpers.append(TopPLogitsWarper(top_p))
+    if min_p:
+        warpers.append(MinPLogitsWarper(min_p))
+    probabilities = warpers(ids, scores).double().softmax(-1)
+    return {"name": name, "logits": digits(logits), "prompt": list(prompt), "output": list(output),
+            "bias_ids": [t for t, _ in bias], "bias_values": [v for _, v in bias], "temperature": temperature,
+            "top_k": top_k, "top_p": top_p, "min_p": min_p, "repetition_penalty": repetition,
+            "presence_penalty": presence, "frequency_penalty": frequency, "probabilities": digits(probabilities)}
+
+
+def sample():
+    output = (3, 3, 3, 20, 7)
+    return {"cases": [
+        sample_case("plain"), sample_case("temperature", temperature=0.6), sample_case("top_k", top_k=5),
+        sample_case("top_p", top_p=0.7), sample_case("min_p", min_p=0.2),
+        sample_case("all filters", temperature=1.3, top_k=12, top_p=0.8, min_p=0.15),
+        sample_case("repetition", prompt=(0, 1, 2, 3), output=output, repetition=1.4),
+        sample_case("presence", output=output, presence=0.8), sample_case("frequency", output=output, frequency=0.4),
+        sample_case("all penalties", prompt=(5, 3), output=output, repetition=1.2, presence=0.3, frequency=0.2,
+                    bias=((11, 1.5), (4, -0.5)), top_k=15)]}
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
-    for name, make in {"attention": attention, "rope_store": rope_store}.items():
+    for name, make in {"attention": attention, "rope_store": rope_store, "sample": sample}.items():
         (OUT / f"{name}.json").write_text(json.dumps(make()) + "\n")
 
 

@@ -23,11 +23,13 @@ RowInput row_input(const TensorView& logits, const SampleBatch& batch, std::int6
   row.params = static_cast<const SamplingRow*>(batch.rows.data)[m];
   row.logits = {logits.row<float>(m), std::size_t(logits.shape[1])};
   const SamplingRow& params = row.params;
+  ISOTOPE_ASSERT(params.forced_token < logits.shape[1]);
+  ISOTOPE_ASSERT(params.num_top_logprobs <= kMaxTopLogprobs);
   row.prompt = range<TokenId>(batch.history, params.prompt_begin, params.prompt_end);
   row.output = range<TokenId>(batch.history, params.output_begin, params.output_end);
   row.bias_ids = range<TokenId>(batch.bias_ids, params.bias_begin, params.bias_end);
   row.bias_values = range<float>(batch.bias_values, params.bias_begin, params.bias_end);
-  row.vocab_limit = std::min(batch.vocab_limit, logits.shape[1]);
+  row.vocab_limit = std::clamp<std::int64_t>(batch.vocab_limit, 0, logits.shape[1]);
   return row;
 }
 
@@ -49,6 +51,10 @@ void check(const TensorView& logits, const SampleBatch& batch, const SampleResul
   ISOTOPE_ASSERT(result.tokens.shape[0] >= logits.shape[0]);
 }
 
+const SampleKernel& kernel_for(device::Isa isa) {
+  return isa >= device::Isa::avx512 ? sample_kernel_avx512() : sample_kernel_avx2();
+}
+
 }  // namespace
 
 void sample(Context& context, const TensorView& logits, const SampleBatch& batch,
@@ -56,6 +62,9 @@ void sample(Context& context, const TensorView& logits, const SampleBatch& batch
   const std::int64_t rows = logits.shape[0];
   if (rows == 0) return;
   check(logits, batch, result);
+  if (context.device().kind() != device::Kind::cpu)
+    fail(ErrorCode::unsupported, "sample: no kernel for a {} device",
+         device::name_of(context.device().kind()));
   auto& cpu = static_cast<device::CpuDevice&>(context.device());
   const Workspace::Scope scope(context.workspace());
   const std::size_t row_bytes = sample_row_scratch(logits.shape[1]);
@@ -69,7 +78,8 @@ void sample(Context& context, const TensorView& logits, const SampleBatch& batch
       if (context.path() == Path::oracle)
         sample_row_oracle(input, output);
       else
-        sample_row_cpu(input, output, scratch + row_bytes * std::size_t(lane));
+        sample_row_cpu(kernel_for(cpu.isa()), input, output,
+                       scratch + row_bytes * std::size_t(lane));
     }
   });
 }

@@ -15,7 +15,8 @@ constexpr std::int64_t kMaxTopLogprobs = 20;
 struct SamplingRow {
   float temperature = 0.0f;         ///< 0: greedy (lowest id among equals)
   std::int32_t top_k = 0;           ///< 0: all
-  float top_p = 1.0f;               ///< smallest set of most likely tokens with at least this mass
+  float top_p = 1.0f;               ///< smallest set of most likely tokens with at least this
+                                    ///< mass of what top-k keeps; lower ids first among equals
   float min_p = 0.0f;               ///< drop tokens less likely than min_p times the likeliest
   float repetition_penalty = 1.0f;  ///< logits of tokens in prompt or output: /p if > 0, ·p if < 0
   float presence_penalty = 0.0f;    ///< subtracted once for tokens in the output
@@ -52,7 +53,8 @@ struct SampleResult {
 /// logits [m, vocab] f32 (overwritten). logprobs, ranks and top_* are written only for rows that
 /// ask for them. Random draws use the Gumbel-max trick with Philox4x32-10 (Salmon et al. 2011)
 /// keyed by seed, counted by (counter, token id), so a draw depends on neither the batch nor the
-/// order of the vocabulary. A row without any finite logit gives token 0.
+/// order of the vocabulary. NaN counts as -infinity and is never chosen; +infinity is chosen for
+/// sure. A row with neither finite nor +infinite logits gives token 0.
 void sample(Context& context, const TensorView& logits, const SampleBatch& batch,
             const SampleResult& result);
 

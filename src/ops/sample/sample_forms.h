@@ -6,6 +6,7 @@
 #include <span>
 
 #include "ops/sample/sample.h"
+#include "ops/sample/sample_kernel.h"
 
 namespace isotope::ops {
 
@@ -34,7 +35,8 @@ struct RowResult {
 void sample_row_oracle(const RowInput& row, const RowResult& result);
 
 /// `scratch` has sample_row_scratch(vocab) bytes, 64-byte aligned.
-void sample_row_cpu(const RowInput& row, const RowResult& result, std::byte* scratch);
+void sample_row_cpu(const SampleKernel& kernel, const RowInput& row, const RowResult& result,
+                    std::byte* scratch);
 std::size_t sample_row_scratch(std::int64_t vocab);
 
 }  // namespace isotope::ops

@@ -12,12 +12,13 @@
 namespace isotope::ops {
 namespace {
 
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
 /// Token ids from the likeliest on; lower ids first among equals; without NaN and -infinity.
 std::vector<TokenId> sorted_ids(std::span<const float> logits, std::int64_t limit) {
   std::vector<TokenId> ids;
   for (std::int64_t id = 0; id < limit; ++id)
-    if (logits[std::size_t(id)] > -std::numeric_limits<float>::infinity())
-      ids.push_back(TokenId(id));
+    if (logits[std::size_t(id)] > kMinusInfinity) ids.push_back(TokenId(id));
   std::stable_sort(ids.begin(), ids.end(), [&](TokenId a, TokenId b) {
     return logits[std::size_t(a)] > logits[std::size_t(b)];
   });
@@ -49,8 +50,8 @@ TokenId choose(const RowInput& row) {
   const SamplingRow& params = row.params;
   std::vector<TokenId> ids = sorted_ids(row.logits, row.vocab_limit);
   if (ids.empty()) return 0;
-  if (params.temperature < kMinTemperature) return ids[0];
   const double top = row.logits[std::size_t(ids[0])];
+  if (!(params.temperature >= kMinTemperature) || std::isinf(top)) return ids[0];
   const auto weight = [&](TokenId id) {
     return std::exp((double(row.logits[std::size_t(id)]) - top) / double(params.temperature));
   };
@@ -58,15 +59,15 @@ TokenId choose(const RowInput& row) {
     ids.resize(std::size_t(params.top_k));
   double total = 0;
   for (const TokenId id : ids) total += weight(id);
-  double before = 0;
-  std::vector<TokenId> kept;
-  for (const TokenId id : ids) {
-    if (!kept.empty() && before >= double(params.top_p) * total) break;
-    if (weight(id) >= double(params.min_p)) kept.push_back(id);
-    before += weight(id);
+  double before = weight(ids[0]);
+  std::vector<TokenId> kept = {ids[0]};
+  for (std::size_t i = 1; i < ids.size(); ++i) {
+    if (before >= double(params.top_p) * total) break;
+    if (!(weight(ids[i]) < double(params.min_p))) kept.push_back(ids[i]);
+    before += weight(ids[i]);
   }
   TokenId best = kept[0];
-  double best_score = -std::numeric_limits<double>::infinity();
+  double best_score = kMinusInfinity;
   for (const TokenId id : kept) {
     const std::uint32_t bits =
         token_bits(params.seed, params.counter, std::uint32_t(id) / 4)[std::size_t(id) % 4];
@@ -83,17 +84,25 @@ TokenId choose(const RowInput& row) {
 }  // namespace
 
 void sample_row_oracle(const RowInput& row, const RowResult& result) {
-  const std::vector<float> original(row.logits.begin(), row.logits.end());
+  std::vector<float> original(row.logits.begin(), row.logits.end());
+  for (float& logit : original)
+    if (std::isnan(logit)) logit = kMinusInfinity;
   apply_penalties_and_bias(row);
   const TokenId token = row.params.forced_token >= 0 ? row.params.forced_token : choose(row);
   *result.token = token;
   if (!result.logprob) return;
   const std::vector<TokenId> ids = sorted_ids(original, std::int64_t(original.size()));
-  double sum = 0;
-  const double top = ids.empty() ? 0 : original[std::size_t(ids[0])];
-  for (const TokenId id : ids) sum += std::exp(double(original[std::size_t(id)]) - top);
+  const float top = ids.empty() ? 0 : original[std::size_t(ids[0])];
+  double sum = 0;  // infinite logits share all the mass
+  for (const TokenId id : ids) {
+    const float logit = original[std::size_t(id)];
+    sum += logit == top ? 1 : std::exp(double(logit) - double(top));
+  }
   const auto logprob = [&](TokenId id) {
-    return float(double(original[std::size_t(id)]) - top - std::log(sum));
+    const float logit = original[std::size_t(id)];
+    if (logit == kMinusInfinity) return kMinusInfinity;
+    return logit == top ? float(-std::log(sum))
+                        : float(double(logit) - double(top) - std::log(sum));
   };
   *result.logprob = logprob(token);
   *result.rank = 1 + int(std::count_if(original.begin(), original.end(), [&](float value) {
@@ -102,8 +111,7 @@ void sample_row_oracle(const RowInput& row, const RowResult& result) {
   for (std::int64_t i = 0; i < row.params.num_top_logprobs; ++i) {
     const bool present = std::size_t(i) < ids.size();
     result.top_ids[i] = present ? ids[std::size_t(i)] : -1;
-    result.top_logprobs[i] =
-        present ? logprob(ids[std::size_t(i)]) : -std::numeric_limits<float>::infinity();
+    result.top_logprobs[i] = present ? logprob(ids[std::size_t(i)]) : kMinusInfinity;
   }
 }
 

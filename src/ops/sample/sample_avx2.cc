@@ -1,0 +1,7 @@
+#include "ops/sample/sample_simd.h"
+
+namespace isotope::ops {
+
+const SampleKernel& sample_kernel_avx2() { return kSampleKernel; }
+
+}  // namespace isotope::ops
