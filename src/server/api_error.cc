@@ -84,7 +84,6 @@ std::string_view reason_phrase(int status) {
       return "Not Found";
     case 405:
       return "Method Not Allowed";
-    case 408:
       return "Request Timeout";
     case 413:
       return "Content Too Large";
