@@ -69,10 +69,13 @@ class Fp8ToBf16 {
   __m512i high_[2] = {_mm512_load_si512(kFp8Tables.high), _mm512_load_si512(kFp8Tables.high + 64)};
 };
 
-/// `values` of k of one FP8 tile, in the layout of a BF16 tile.
-inline void widen_fp8_tile(const std::byte* from, std::int64_t values, std::byte* to) {
+/// `values` of k of one FP8 tile, in the layout of a BF16 tile. Meanwhile what lies `prefetch`
+/// bytes further on comes into L2.
+inline void widen_fp8_tile(const std::byte* from, std::int64_t values, std::int64_t prefetch,
+                           std::byte* to) {
   const Fp8ToBf16 tables;
   for (std::int64_t i = 0; i < values; i += 4, from += 64, to += 128) {
+    _mm_prefetch(reinterpret_cast<const char*>(from + prefetch), _MM_HINT_T1);
     const Fp8Pairs pairs = tables.widen(from);
     _mm512_store_si512(to, pairs.first);
     _mm512_store_si512(to + 64, pairs.second);

@@ -47,12 +47,13 @@ struct alignas(64) TileConfig {
 };
 static_assert(sizeof(TileConfig) == 64);
 
-/// `upper` and `lower` rows (1 to 16, lower may be 0) of x and of the accumulators.
-void configure(std::int64_t upper, std::int64_t lower) {
+/// Tiles for groups of `rows` (1 to 32) rows.
+void configure(std::int64_t rows) {
+  const std::int64_t upper = smaller(rows, kRowsPerTile), lower = rows - upper;
   TileConfig config;
-  const auto set = [&config](int tile, std::int64_t rows) {
-    config.rows[tile] = std::uint8_t(rows);
-    config.row_bytes[tile] = rows ? 64 : 0;
+  const auto set = [&config](int tile, std::int64_t count) {
+    config.rows[tile] = std::uint8_t(count);
+    config.row_bytes[tile] = count ? 64 : 0;
   };
   for (const int tile : {TMM_UPPER_0, TMM_UPPER_1, TMM_UPPER_X}) set(tile, upper);
   for (const int tile : {TMM_LOWER_0, TMM_LOWER_1, TMM_LOWER_X}) set(tile, lower);
@@ -127,6 +128,7 @@ struct AmxScratch {
 /// One step along k for all rows and tiles of a call.
 struct AmxStep {
   Group group;                    ///< of the first rows and tiles
+  std::int64_t prefetch = 0;      ///< bytes from the weights of this step to those of the next
   const float* scales = nullptr;  ///< of this block in the first tile; nullptr: the sums run on
   std::int64_t scale_stride = 0;
   bool scale_per_feature = false;
@@ -150,13 +152,14 @@ void multiply_scaled_group(Group group, std::int64_t rows, bool pair, const AmxS
   }
 }
 
-void multiply_step(const AmxStep& step, const TileRange& range, float* block) {
+void multiply_step(const AmxStep& step, const TileRange& range, float* block,
+                   std::int64_t& configured_rows) {
   for (std::int64_t row = 0; row < range.rows; row += kGroupRows) {
     const std::int64_t rows = smaller(kGroupRows, range.rows - row);
-    // The configuration of whole groups stays: only the first group and a last, partial one load
-    // theirs.
-    if (row == 0 || rows < kGroupRows)
-      configure(smaller(rows, kRowsPerTile), rows > kRowsPerTile ? rows - kRowsPerTile : 0);
+    if (rows != configured_rows) {
+      configure(rows);
+      configured_rows = rows;
+    }
     for (std::int64_t tile = 0; tile < range.tiles; tile += 2) {
       const bool pair = tile + 1 < range.tiles;
       Group group = step.group;
@@ -174,8 +177,8 @@ void multiply_step(const AmxStep& step, const TileRange& range, float* block) {
 
 AmxStep step_at(const TileMatmul& matmul, const TileRange& range, std::int64_t begin) {
   AmxStep step;
-  step.group.weights = matmul.weights + range.tile * matmul.tile_bytes +
-                       begin * kTileFeatures * bytes_of(matmul.weight_dtype);
+  const std::int64_t value_bytes = kTileFeatures * bytes_of(matmul.weight_dtype);
+  step.group.weights = matmul.weights + range.tile * matmul.tile_bytes + begin * value_bytes;
   step.group.tile_stride = matmul.tile_bytes;
   step.group.x = static_cast<const std::uint16_t*>(matmul.x) + range.row * matmul.x_stride + begin;
   step.group.x_stride = matmul.x_stride;
@@ -189,11 +192,16 @@ AmxStep step_at(const TileMatmul& matmul, const TileRange& range, std::int64_t b
     step.scales = matmul.scales + range.tile * step.scale_stride + begin / kScaleBlock * width;
   }
   step.group.values = smaller(step.scales ? kScaleBlock : kLongStep, matmul.padded_k - begin);
+  if (begin + step.group.values < matmul.padded_k)
+    step.prefetch = step.group.values * value_bytes;
+  else if (range.goes_on)
+    step.prefetch = range.tiles * matmul.tile_bytes - begin * value_bytes;
   return step;
 }
 
 void multiply_range_amx(const TileMatmul& matmul, const TileRange& range) {
   AmxScratch scratch;
+  std::int64_t configured_rows = 0;
   clear_sums<FloatLanes>(range, scratch.sums);
   for (std::int64_t begin = 0; begin < matmul.padded_k;) {
     AmxStep step = step_at(matmul, range, begin);
@@ -202,12 +210,12 @@ void multiply_range_amx(const TileMatmul& matmul, const TileRange& range) {
       constexpr std::int64_t kStride = kLongStep * kTileFeatures * 2;
       for (std::int64_t t = 0; t < range.tiles; ++t)
         widen_fp8_tile(step.group.weights + t * step.group.tile_stride, step.group.values,
-                       scratch.weights + t * kStride);
+                       step.prefetch, scratch.weights + t * kStride);
       step.group.weights = scratch.weights;
       step.group.tile_stride = kStride;
     }
     compiler_barrier();
-    multiply_step(step, range, scratch.block);
+    multiply_step(step, range, scratch.block, configured_rows);
     begin += step.group.values;
   }
   write_sums<FloatLanes>(matmul, range, scratch.sums);

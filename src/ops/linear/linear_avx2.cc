@@ -64,7 +64,8 @@ struct Family {
   template <DType kWeights>
   struct Weights;
   template <DType kWeights>
-  static void widen_tile(const std::byte* from, std::int64_t values, std::byte* to);
+  static void widen_tile(const std::byte* from, std::int64_t values, std::int64_t prefetch,
+                         std::byte* to);
   template <DType kWeights>
   static void widen_x(const std::uint16_t* from, std::int64_t values, float* to);
 };
@@ -138,10 +139,12 @@ struct Family::Weights<DType::f8_e4m3> {
 };
 
 template <>
-void Family::widen_tile<DType::bf16>(const std::byte* from, std::int64_t values, std::byte* to) {
+void Family::widen_tile<DType::bf16>(const std::byte* from, std::int64_t values,
+                                     std::int64_t prefetch, std::byte* to) {
   using Narrow = Weights<DType::bf16>;
   auto* out = reinterpret_cast<float*>(to);
   for (std::int64_t i = 0; i < values; i += 2, from += 64, out += 32) {
+    _mm_prefetch(reinterpret_cast<const char*>(from + prefetch), _MM_HINT_T1);
     const Narrow::Wide wide = Narrow::widen(from);
     store(out, {Narrow::even(wide.low), Narrow::even(wide.high)});
     store(out + 16, {Narrow::odd(wide.low), Narrow::odd(wide.high)});
@@ -149,10 +152,12 @@ void Family::widen_tile<DType::bf16>(const std::byte* from, std::int64_t values,
 }
 
 template <>
-void Family::widen_tile<DType::f8_e4m3>(const std::byte* from, std::int64_t values, std::byte* to) {
+void Family::widen_tile<DType::f8_e4m3>(const std::byte* from, std::int64_t values,
+                                        std::int64_t prefetch, std::byte* to) {
   using Narrow = Weights<DType::f8_e4m3>;
   auto* out = reinterpret_cast<float*>(to);
   for (std::int64_t i = 0; i < values; i += 4, from += 64, out += 64) {
+    _mm_prefetch(reinterpret_cast<const char*>(from + prefetch), _MM_HINT_T1);
     const Narrow::Wide wide = Narrow::widen(from);
     const __m256i low_even = Narrow::even(wide.low), low_odd = Narrow::halves(wide.low);
     const __m256i high_even = Narrow::even(wide.high), high_odd = Narrow::halves(wide.high);

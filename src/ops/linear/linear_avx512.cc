@@ -42,7 +42,8 @@ struct Family : FloatLanes {
   template <DType kWeights>
   struct Weights;
   template <DType kWeights>
-  static void widen_tile(const std::byte* from, std::int64_t values, std::byte* to);
+  static void widen_tile(const std::byte* from, std::int64_t values, std::int64_t prefetch,
+                         std::byte* to);
   template <DType kWeights>
   static void widen_x(const std::uint16_t* from, std::int64_t values, float* to);
 };
@@ -104,9 +105,11 @@ struct Family::Weights<DType::f8_e4m3> {
 };
 
 template <>
-void Family::widen_tile<DType::bf16>(const std::byte* from, std::int64_t values, std::byte* to) {
+void Family::widen_tile<DType::bf16>(const std::byte* from, std::int64_t values,
+                                     std::int64_t prefetch, std::byte* to) {
   auto* out = reinterpret_cast<float*>(to);
   for (std::int64_t i = 0; i < values; i += 2, from += 64, out += 32) {
+    _mm_prefetch(reinterpret_cast<const char*>(from + prefetch), _MM_HINT_T1);
     const auto wide = Weights<DType::bf16>::widen(from);
     _mm512_store_ps(out, wide.even);
     _mm512_store_ps(out + 16, wide.odd);
@@ -114,9 +117,11 @@ void Family::widen_tile<DType::bf16>(const std::byte* from, std::int64_t values,
 }
 
 template <>
-void Family::widen_tile<DType::f8_e4m3>(const std::byte* from, std::int64_t values, std::byte* to) {
+void Family::widen_tile<DType::f8_e4m3>(const std::byte* from, std::int64_t values,
+                                        std::int64_t prefetch, std::byte* to) {
   auto* out = reinterpret_cast<float*>(to);
   for (std::int64_t i = 0; i < values; i += 4, from += 64, out += 64) {
+    _mm_prefetch(reinterpret_cast<const char*>(from + prefetch), _MM_HINT_T1);
     const auto wide = Weights<DType::f8_e4m3>::widen(from);
     for (int j = 0; j < 4; ++j) _mm512_store_ps(out + 16 * j, wide.k[j]);
   }

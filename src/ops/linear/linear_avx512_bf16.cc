@@ -29,9 +29,10 @@ struct Family : FloatLanes {
   template <DType kWeights>
   struct Weights;
   template <DType kWeights>
-  static void widen_tile(const std::byte* from, std::int64_t values, std::byte* to) {
+  static void widen_tile(const std::byte* from, std::int64_t values, std::int64_t prefetch,
+                         std::byte* to) {
     static_assert(kWeights == DType::f8_e4m3);
-    widen_fp8_tile(from, values, to);
+    widen_fp8_tile(from, values, prefetch, to);
   }
 };
 

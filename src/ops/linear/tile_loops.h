@@ -12,7 +12,7 @@
 //   X                element of x as the multiply-adds take it (bf16 bits or FP32)
 //   kWidensX         x is bf16 and X is FP32: widen_x<DType>(from, values, to)
 //   kScratch         dtype that narrower weights are widened to in L1 when many rows share them:
-//                    widen_tile<DType>(from, values of k, to)
+//                    widen_tile<DType>(from, values of k, bytes to prefetch ahead, to)
 //   kFusedRows       up to so many rows, narrower weights are widened in registers instead
 //   tiles(R, fused)  tiles whose sums fit in registers beside everything else, with R rows
 //   Weights<DType>   constants that stay in registers, and kValues (values of k in 64 bytes of a
@@ -266,7 +266,7 @@ void multiply_range(const TileMatmul& matmul, const TileRange& range) {
       constexpr std::int64_t kStride = kScaleBlock * kTileFeatures * bytes_of(Family::kScratch);
       for (std::int64_t t = 0; t < range.tiles; ++t)
         Family::template widen_tile<kWeights>(step.weights + t * step.tile_stride, step.values,
-                                              scratch.weights + t * kStride);
+                                              step.prefetch, scratch.weights + t * kStride);
       step.weights = scratch.weights;
       step.tile_stride = kStride;
     }
