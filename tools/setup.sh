@@ -48,7 +48,7 @@ build_targets() {
   shift
   [ -f "$folder/build.ninja" ] || quietly cmake -S "$root" --preset "$preset"
   # A build that has nothing to do says nothing.
-  if ! cmake --build "$folder" --target "$@" -- -n 2>/dev/null | grep -q 'no work to do'; then
+  if cmake --build "$folder" --target "$@" -- -n 2>/dev/null | grep -qE 'Building|Linking'; then
     say "building ($preset)"
     if [ -t 2 ]; then
       cmake --build "$folder" --target "$@" >&2 || die "the build failed"
