@@ -229,8 +229,10 @@ def convert(gguf_path, folder):
 
     config = model_config(field, tied="lm_head.weight" not in sources)
     write_json(folder / "config.json", config)
+    # The sampling that the model's own card recommends; at temperature 1 so small a model rambles.
     write_json(folder / "generation_config.json",
-               {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")})
+               {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+               | {"do_sample": True, "temperature": 0.2, "top_p": 0.9})
     write_json(folder / "tokenizer.json", tokenizer_json(field))
     write_json(folder / "tokenizer_config.json", tokenizer_config(field))
     say("converting weights to BF16")
