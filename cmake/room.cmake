@@ -1,7 +1,7 @@
 # isotope_room(NAME LINKS other-rooms-and-libraries...)
 #
 # One static library a room, from every .cc below the folder that is not a test. Files named
-# *_test.cc become the room's test program. A file named NAME_avx2.cc (avx512, avx512_bf16, amx) is
+# *_test.cc become the room's test program, *_gpu_test.cc one beside it. A file named NAME_avx2.cc (avx512, avx512_bf16, amx) is
 # compiled for that instruction set; it may be entered only behind a run-time check of the CPU.
 function(isotope_room name)
   cmake_parse_arguments(ROOM "" "" "LINKS;TEST_LINKS" ${ARGN})
@@ -9,6 +9,9 @@ function(isotope_room name)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$|_fuzz\\.cc$|/main\\.cc$")
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  set(gpu_tests ${tests})
+  list(FILTER tests EXCLUDE REGEX "_gpu_test\\.cc$")
+  list(FILTER gpu_tests INCLUDE REGEX "_gpu_test\\.cc$")
   if(NOT sources)
     return()
   endif()
@@ -17,13 +20,22 @@ function(isotope_room name)
   target_link_libraries(isotope_${name} PUBLIC ${ROOM_LINKS})
   isotope_instruction_sets("${sources}")
   if(ISOTOPE_TESTS AND tests)
-    add_executable(${name}_test ${tests})
-    target_link_libraries(${name}_test PRIVATE isotope_${name} ${ROOM_TEST_LINKS} GTest::gtest_main)
-    target_compile_definitions(${name}_test PRIVATE ISOTOPE_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data"
-                                                    ISOTOPE_TEST_WORK="${CMAKE_BINARY_DIR}/testdata")
-    add_dependencies(${name}_test testdata)
+    isotope_test_program(${name}_test ${name} "${ROOM_TEST_LINKS}" "${tests}")
     add_test(NAME ${name} COMMAND ${name}_test)
   endif()
+  # Tests that need a GPU, real or emulated: a program of their own, linked to travel to a machine that has one.
+  if(ISOTOPE_TESTS AND gpu_tests)
+    isotope_test_program(${name}_gpu_test ${name} "${ROOM_TEST_LINKS}" "${gpu_tests}")
+    target_link_options(${name}_gpu_test PRIVATE -static-libstdc++ -static-libgcc)
+  endif()
+endfunction()
+
+function(isotope_test_program program room links sources)
+  add_executable(${program} ${sources})
+  target_link_libraries(${program} PRIVATE isotope_${room} ${links} GTest::gtest_main)
+  target_compile_definitions(${program} PRIVATE ISOTOPE_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data"
+                                                ISOTOPE_TEST_WORK="${CMAKE_BINARY_DIR}/testdata")
+  add_dependencies(${program} testdata)
 endfunction()
 
 set(ISOTOPE_FLAGS_AVX2 -mavx2 -mfma -mf16c -mbmi2)

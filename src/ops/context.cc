@@ -1,9 +1,11 @@
 #include "ops/context.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/checked.h"
 #include "device/cpu/cpu_device.h"
+#include "ops/gpu/kernel_library.h"
 
 namespace isotope::ops {
 namespace {
@@ -36,10 +38,15 @@ TensorView Workspace::take(DType dtype, const Shape& shape) {
   return TensorView(dtype, shape, take(std::size_t(shape.elements()) * size_of(dtype)));
 }
 
-Context::Context(device::Device& device, std::size_t workspace_bytes, Path path, bool batch_invariant)
+Context::Context(device::Device& device, std::size_t workspace_bytes, Path path, bool batch_invariant,
+                 std::shared_ptr<gpu::KernelLibrary> kernels)
     : device_(&device),
       workspace_(device, workspace_bytes),
       path_(usable_path(device, path)),
-      batch_invariant_(batch_invariant) {}
+      batch_invariant_(batch_invariant),
+      kernels_(std::move(kernels)) {
+  if (device.kind() != device::Kind::cpu && !kernels_)
+    kernels_ = gpu::make_kernel_library(static_cast<device::Gpu&>(device));
+}
 
 }  // namespace isotope::ops

@@ -3,11 +3,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "base/tensor.h"
 #include "device/device.h"
 
 namespace isotope::ops {
+
+namespace gpu {
+class KernelLibrary;
+}
 
 /// A bump allocator over one planned buffer. An operation takes scratch inside a Scope and gives it back
 /// at the end, so a step allocates nothing.
@@ -53,8 +58,9 @@ struct Rows {
 
 class Context {
  public:
+  /// `kernels` is the library of a GPU, shared by all contexts on it; without one a GPU gets its own.
   Context(device::Device& device, std::size_t workspace_bytes, Path path = Path::fast,
-          bool batch_invariant = true);
+          bool batch_invariant = true, std::shared_ptr<gpu::KernelLibrary> kernels = nullptr);
 
   device::Device& device() const { return *device_; }
   device::Stream& stream() const { return device_->stream(); }
@@ -63,12 +69,17 @@ class Context {
   Path path() const { return path_; }
   /// Kernels and reduction orders depend on shape and phase only, never on how many rows there are.
   bool batch_invariant() const { return batch_invariant_; }
+  bool on_gpu() const { return kernels_ != nullptr; }
+  /// Only on a GPU.
+  gpu::KernelLibrary& kernels() const { return *kernels_; }
+  const std::shared_ptr<gpu::KernelLibrary>& shared_kernels() const { return kernels_; }
 
  private:
   device::Device* device_;
   Workspace workspace_;
   Path path_;
   bool batch_invariant_;
+  std::shared_ptr<gpu::KernelLibrary> kernels_;
 };
 
 }  // namespace isotope::ops

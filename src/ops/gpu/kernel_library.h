@@ -1,0 +1,72 @@
+// The kernels of one GPU: built when first asked for, kept loaded.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "device/gpu.h"
+#include "jit/jit.h"
+
+namespace isotope::ops::gpu {
+
+/// All kernel text of the program, embedded at build time: every .cu and .cuh file below src/ops, and the parameter
+/// headers (*_params.h) that host and device code share.
+const jit::SourceMap& kernel_sources();
+
+/// Which function of which unit.
+struct KernelName {
+  jit::Unit unit;
+  std::string function;
+};
+
+class KernelLibrary {
+ public:
+  /// Without a builder nothing can be compiled: the library only notes what is asked for.
+  KernelLibrary(device::Gpu& gpu, std::unique_ptr<jit::Builder> builder);
+
+  /// While recording, kernels are noted, not compiled, and nothing is launched: forward() then tells what it needs.
+  void start_recording();
+  /// The units noted since, each once.
+  std::vector<jit::Unit> stop_recording();
+  bool recording() const { return recording_; }
+
+  /// Compiles and loads what is not loaded yet, in parallel.
+  void build(const std::vector<jit::Unit>& units,
+             const std::function<void(std::int64_t, std::int64_t, std::string_view)>& progress = {});
+
+  /// Launches a kernel; compiles it first if it was never built (counted: this must not happen inside a request).
+  template <typename Params>
+  void launch(const KernelName& name, const device::Launch& launch, const Params& params) {
+    static_assert(std::is_trivially_copyable_v<Params>);
+    launch_bytes(name, launch, &params, sizeof(Params));
+  }
+  std::int64_t late_builds() const { return late_builds_; }
+
+  device::Gpu& gpu() { return *gpu_; }
+  const device::GpuProperties& properties() const { return gpu_->properties(); }
+
+ private:
+  void launch_bytes(const KernelName& name, const device::Launch& launch, const void* params,
+                    std::size_t bytes);
+  device::Kernel find(const KernelName& name);
+
+  struct Loaded {
+    std::unique_ptr<device::Module> module;
+    std::map<std::string, device::Kernel, std::less<>> kernels;
+  };
+  device::Gpu* gpu_;
+  std::unique_ptr<jit::Builder> builder_;
+  std::map<std::string, Loaded, std::less<>> loaded_;  // by Unit::name
+  std::vector<jit::Unit> noted_;
+  bool recording_ = false;
+  std::int64_t late_builds_ = 0;
+};
+
+/// A library for `gpu` with the usual compiler and cache; for a card that is not there, one without a builder.
+std::shared_ptr<KernelLibrary> make_kernel_library(device::Gpu& gpu);
+
+}  // namespace isotope::ops::gpu
