@@ -26,6 +26,8 @@ struct GpuProperties {
   bool integrated = false;
   /// A launch may begin while its predecessor drains (CUDA's programmatic dependent launch).
   bool overlapped_launch = false;
+  /// There is no card behind this device (open_paper_gpu): nothing is compiled or launched for it.
+  bool paper = false;
 };
 
 /// A function of a loaded module. Valid as long as the module.
