@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "ops/attention/attention_cpu.h"
+#include "ops/attention/attention_gpu.h"
 #include "ops/attention/attention_kernel.h"
 
 namespace isotope::ops {
@@ -45,9 +46,7 @@ void attention(Context& context, const TensorView& q, const KvLayer& kv, std::in
   check_cache(kv.k, kv.k_scale, kv, head_dim);
   check_cache(kv.v, kv.v_scale, kv, head_dim);
   check_batch(batch);
-  if (context.device().kind() != device::Kind::cpu)
-    fail(ErrorCode::unsupported, "attention: no kernel for a {} device",
-         device::name_of(context.device().kind()));
+  if (context.on_gpu()) return gpu::attention_gpu(context, q, kv, block_size, batch, out);
   // A head that does not fit the kernel's stack arrays is rare enough to take the plain form.
   if (context.path() == Path::oracle || head_dim > cpu::kMaxHeadDim)
     cpu::attention_oracle(q, kv, block_size, batch, out);

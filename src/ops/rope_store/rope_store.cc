@@ -4,6 +4,7 @@
 
 #include "device/cpu/cpu_device.h"
 #include "ops/rope_store/rope_store_forms.h"
+#include "ops/rope_store/rope_store_gpu.h"
 
 namespace isotope::ops {
 namespace {
@@ -47,9 +48,8 @@ void rope_store(Context& context, const TensorView& qkv, const TensorView& q_nor
                 const TensorView& k_norm, float norm_eps, const RopeSpec& rope, const Batch& batch,
                 const TensorView& q_out, const KvLayer& kv) {
   check(qkv, q_norm, k_norm, rope, batch, q_out, kv);
-  if (context.device().kind() != device::Kind::cpu)
-    fail(ErrorCode::unsupported, "rope_store: no kernel for a {} device",
-         device::name_of(context.device().kind()));
+  if (context.on_gpu())
+    return gpu::rope_store_gpu(context, qkv, q_norm, k_norm, norm_eps, rope, batch, q_out, kv);
   auto& cpu = static_cast<device::CpuDevice&>(context.device());
   const RowForm form = form_of(context, cpu.isa());
   RopeRow common{.qkv = &qkv, .q_out = &q_out, .kv = &kv, .rope = &rope};

@@ -1,0 +1,90 @@
+#include "ops/attention/attention_gpu.h"
+
+#include <bit>
+#include <cmath>
+
+#include "base/checked.h"
+#include "ops/attention/attention_params.h"
+#include "ops/gpu/kernel_library.h"
+
+namespace isotope::ops::gpu {
+namespace {
+
+using isotope::gpu::AttentionParams;
+
+AttentionParams params_of(const TensorView& q, const KvLayer& kv, std::int64_t block_size,
+                          const Batch& batch, const TensorView& out) {
+  AttentionParams params{};
+  params.q = q.data;
+  params.out = out.data;
+  params.k = kv.k.data;
+  params.v = kv.v.data;
+  params.k_scale = kv.k_scale.empty() ? nullptr : kv.k_scale.as<const float>();
+  params.v_scale = kv.v_scale.empty() ? nullptr : kv.v_scale.as<const float>();
+  params.positions = batch.positions.as<const std::int32_t>();
+  params.row_seq = batch.row_seq.as<const std::int32_t>();
+  params.seq_begin = batch.seq_begin.as<const std::int32_t>();
+  params.context_lens = batch.context_lens.as<const std::int32_t>();
+  params.block_tables = batch.block_tables.as<const std::int32_t>();
+  params.q_stride = q.row_stride;
+  params.out_stride = out.row_stride;
+  params.table_stride = batch.block_tables.row_stride;
+  params.num_seqs = int(batch.num_seqs);
+  params.heads = int(q.shape[1]);
+  params.kv_heads = int(kv.k.shape[1]);
+  params.head_dim = int(q.shape[2]);
+  params.block_size = int(block_size);
+  const auto size = std::uint64_t(block_size);
+  params.block_shift = std::has_single_bit(size) ? std::countr_zero(size) : -1;
+  params.scale = float(1.4426950408889634 / std::sqrt(double(params.head_dim)));
+  return params;
+}
+
+/// One step's attention: what the launches have in common.
+struct Step {
+  Context& context;
+  AttentionParams params;
+  bool f32, fp8;
+
+  std::pair<std::string, std::string> cache_define() const {
+    return {"ISOTOPE_ATTENTION_FP8", fp8 ? "1" : "0"};
+  }
+  std::string_view cache_name() const { return fp8 ? "fp8" : "bf16"; }
+  void launch(jit::Unit unit, const char* function, std::array<std::uint32_t, 3> grid,
+              std::uint32_t threads, std::uint32_t shared_bytes = 0) const {
+    unit.defines.push_back(cache_define());
+    device::Launch launch;
+    launch.grid = grid;
+    launch.threads = threads;
+    launch.shared_bytes = shared_bytes;
+    launch.overlaps_predecessor = true;
+    context.kernels().launch({std::move(unit), function}, launch, params);
+  }
+};
+
+void plain(Step step, std::int64_t begin, std::int64_t end) {
+  if (begin == end) return;
+  step.params.first_row = int(begin);
+  step.params.end_row = int(end);
+  jit::Unit unit;
+  unit.name =
+      fmt::format("attention_plain<{},kv={}>", step.f32 ? "f32" : "bf16", step.cache_name());
+  unit.file = "ops/attention/attention_plain.cu";
+  unit.defines = {{"ISOTOPE_ATTENTION_F32", step.f32 ? "1" : "0"}};
+  step.launch(std::move(unit), "attention_plain",
+              {std::uint32_t(end - begin), std::uint32_t(step.params.heads), 1}, 128);
+}
+
+}  // namespace
+
+void attention_gpu(Context& context, const TensorView& q, const KvLayer& kv,
+                   std::int64_t block_size, const Batch& batch, const TensorView& out) {
+  const Step step{context, params_of(q, kv, block_size, batch, out), q.dtype == DType::f32,
+                  kv.k.dtype == DType::f8_e4m3};
+  if (q.shape[2] > kMaxAttentionHeadDim)
+    fail(ErrorCode::unsupported, "attention: heads of {} are more than a GPU's {}", q.shape[2],
+         kMaxAttentionHeadDim);
+  plain(step, 0, batch.rows.total);
+}
+
+}  // namespace isotope::ops::gpu
