@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "device/cpu/cpu_device.h"
 
 namespace isotope::device {
 
@@ -33,14 +32,6 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
-}
-
-std::unique_ptr<Device> open_device(std::string_view name, int threads) {
-  if (name == "auto" || name == "cpu") return std::make_unique<CpuDevice>(threads);
-  if (name.starts_with("cuda") || name.starts_with("hip"))
-    fail(ErrorCode::unsupported, "--device {}: this version runs on the CPU only; use --device cpu",
-         name);
-  fail(ErrorCode::invalid_argument, "--device {}: expected auto, cpu, cuda[:N] or hip[:N]", name);
 }
 
 }  // namespace isotope::device
