@@ -45,7 +45,8 @@ class Compiler {
 /// ISOTOPE_CLANG name a file to use instead. Errors: not_found, saying what was looked for and what to install.
 std::unique_ptr<Compiler> open_compiler(std::string_view arch);
 
-/// Where code objects are kept: ISOTOPE_CACHE, or $XDG_CACHE_HOME/isotope/kernels, or ~/.cache/isotope/kernels.
+/// Where code objects are kept: ISOTOPE_CACHE, or $XDG_CACHE_HOME/isotope/kernels, or ~/.cache/isotope/kernels; empty, which
+/// keeps nothing, where there is no home.
 std::filesystem::path default_cache();
 
 struct BuildStats {
@@ -56,10 +57,12 @@ struct BuildStats {
 /// Compiles units for one arch, or finds them in the cache. Thread-safe.
 class Builder {
  public:
+  /// `sources` must outlive this. An empty `cache` keeps nothing. `jobs` ≤ 0: as many at a time as there are cores.
   Builder(std::unique_ptr<Compiler> compiler, const SourceMap& sources, std::string arch,
-          std::filesystem::path cache);
+          std::filesystem::path cache, int jobs = 0);
 
-  /// In the order of `units`, compiled in parallel on all cores; progress(done, total, name).
+  /// In the order of `units`, compiled in parallel; progress(done, total, name) is called by one thread at a time. The
+  /// first error ends the build, after what was being compiled.
   std::vector<CodeObject> build(
       std::span<const Unit> units,
       const std::function<void(std::int64_t, std::int64_t, std::string_view)>& progress = {});
@@ -73,7 +76,7 @@ class Builder {
   std::unique_ptr<Compiler> compiler_;
   const SourceMap& sources_;
   std::string arch_;
-  std::filesystem::path cache_;
+  int jobs_;
   struct State;
   std::shared_ptr<State> state_;
 };

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "device/gpu.h"
@@ -32,13 +33,15 @@ class KernelLibrary {
   void start_recording();
   /// The units noted since, each once.
   std::vector<jit::Unit> stop_recording();
-  bool recording() const { return recording_; }
+  /// Launches are noted instead of done.
+  bool recording() const { return recording_ || !builder_; }
 
   /// Compiles and loads what is not loaded yet, in parallel.
   void build(const std::vector<jit::Unit>& units,
              const std::function<void(std::int64_t, std::int64_t, std::string_view)>& progress = {});
 
-  /// Launches a kernel; compiles it first if it was never built (counted: this must not happen inside a request).
+  /// Launches a kernel; compiles it first if it was never built (counted: this must not happen inside a request). Nothing
+  /// happens for a grid without blocks.
   template <typename Params>
   void launch(const KernelName& name, const device::Launch& launch, const Params& params) {
     static_assert(std::is_trivially_copyable_v<Params>);
@@ -54,7 +57,10 @@ class KernelLibrary {
                     std::size_t bytes);
   device::Kernel find(const KernelName& name);
 
+  void note(const jit::Unit& unit);
+
   struct Loaded {
+    jit::Unit unit;
     std::unique_ptr<device::Module> module;
     std::map<std::string, device::Kernel, std::less<>> kernels;
   };
