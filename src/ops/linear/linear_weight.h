@@ -91,8 +91,10 @@ LinearWeight pack_linear(Context& context, std::span<const LinearPart> parts, bo
                          const PackOptions& options = {});
 
 /// Bytes that pack_linear will allocate for a matrix on the fast path: for the memory plan. `dtype`
-/// is the checkpoint's (f32: kept). Scales per feature, which odd stacks need, are not foreseen.
-std::size_t packed_bytes(std::int64_t n, std::int64_t k, DType dtype, ScaleLayout scale_layout);
+/// is the checkpoint's (f32: kept). Scales per feature, which odd stacks need, are not foreseen, nor
+/// interleaved halves whose size is no multiple of 8.
+std::size_t packed_bytes(std::int64_t n, std::int64_t k, DType dtype, ScaleLayout scale_layout,
+                         WeightLayout layout = WeightLayout::cpu_tile16);
 
 /// y[m, n] (f32 or bf16) = x[m, k] · W[n, k]^T, or y += … (f32) if `accumulate`. x: bf16 for BF16
 /// and FP8 weights, f32 for F32 weights, dense, its rows padded with zeros to W.padded_k. The
