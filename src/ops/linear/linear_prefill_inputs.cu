@@ -69,6 +69,15 @@ template <int kCount>
 ISOTOPE_DEVICE void input_values(const PrefillInputsParams& p, i64 row, i64 c, float inverse, float (&v)[kCount]) {
   load_values(p, row, c, v);
   if (!p.norm) return;
+  if (p.vectors && c + kCount <= p.k) {
+#pragma unroll
+    for (int i = 0; i < kCount; i += 4) {
+      const Vec16 g = load16(p.norm + c + i);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) v[i + j] = v[i + j] * inverse * float_of(g.w[j]);
+    }
+    return;
+  }
 #pragma unroll
   for (int i = 0; i < kCount; ++i)
     if (c + i < p.k) v[i] = v[i] * inverse * p.norm[c + i];

@@ -1,0 +1,257 @@
+// Prefill on a GPU: the inputs are laid out in tiles, then one product kernel multiplies. Which
+// kernels run depends on shapes; how large their tiles are also on the number of rows, which
+// changes no bits.
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "ops/gpu/kernel_library.h"
+#include "ops/linear/linear_gpu.h"
+#include "ops/linear/linear_prefill_params.h"
+
+namespace isotope::ops::gpu {
+namespace {
+
+using isotope::gpu::PrefillInputsParams;
+using isotope::gpu::PrefillParams;
+
+constexpr std::int64_t kTileRows = 128, kTileBytes = 128;
+/// Rows laid out at a time. More would need more scratch and gain nothing: weights are hidden
+/// behind products long before.
+constexpr std::int64_t kMaxRows = 2048;
+/// What linear_decode takes at once.
+constexpr std::int64_t kMaxDecodeRows = 128;
+/// From here on an FP8 input is one E4M3 term, which is what a checkpoint with dynamic activation
+/// scales defines. Smaller products are cheap, and models made of them sensitive: they get two
+/// terms, BF16's precision.
+constexpr std::int64_t kOneTermK = 1024;
+
+/// A layer's product as kernels see it.
+struct Product {
+  const LinearWeight* weight;
+  bool fp8;
+  int terms;
+  isotope::gpu::PrefillScales scales;
+  std::int64_t k_blocks;  ///< of 128 bytes
+
+  explicit Product(const LinearWeight& w) : weight(&w), fp8(w.dtype == DType::f8_e4m3) {
+    terms = fp8 && w.k < kOneTermK ? 2 : 1;
+    const bool blocks = w.scale_layout == ScaleLayout::block_128x128;
+    scales = !blocks                ? isotope::gpu::prefill_scales_end
+             : w.scales_per_feature ? isotope::gpu::prefill_scales_feature
+                                    : isotope::gpu::prefill_scales_block;
+    k_blocks = w.padded_k * std::int64_t(size_of(w.dtype)) / kTileBytes;
+  }
+};
+
+/// How the rows and features of a product are cut; `function` of `unit` does one piece a block.
+struct Tiling {
+  std::string file, function;
+  std::int64_t rows, features;
+  std::uint32_t threads;
+  bool persistent;  ///< blocks take tiles until none is left, instead of one each
+  double cost;      ///< time of a tile, one of 128 × 128 being 1
+  std::uint32_t shared_bytes;
+  std::vector<std::pair<std::string, std::string>> defines;
+};
+
+std::vector<Tiling> portable_tilings(const Product& product) {
+  std::vector<Tiling> tilings;
+  for (const std::int64_t rows : {128, 64}) {
+    const std::int64_t stage =
+        64 * (rows * product.terms + 128) + (product.fp8 ? (rows + 128) * 4 : 0);
+    tilings.push_back({"ops/linear/linear_prefill.cu",
+                       fmt::format("linear_prefill_{}", rows),
+                       rows,
+                       128,
+                       256,
+                       false,
+                       rows == 128 ? 1.0 : 0.6,
+                       std::uint32_t(2 * stage),
+                       {}});
+  }
+  return tilings;
+}
+
+std::vector<Tiling> tilings_of(const device::GpuProperties&, const Product& product) {
+  return portable_tilings(product);
+}
+
+std::int64_t tiles_of(const Tiling& tiling, const Product& product, std::int64_t rows) {
+  return ceil_div(rows, tiling.rows) * ceil_div(product.weight->padded_n, tiling.features);
+}
+
+/// The tiling that should be done first: waves of tiles over the multiprocessors.
+const Tiling& best_tiling(const std::vector<Tiling>& tilings, const Product& product,
+                          std::int64_t rows, std::int64_t multiprocessors) {
+  const auto time = [&](const Tiling& tiling) {
+    return double(ceil_div(tiles_of(tiling, product, rows), multiprocessors)) * tiling.cost;
+  };
+  return *std::min_element(tilings.begin(), tilings.end(),
+                           [&](const Tiling& a, const Tiling& b) { return time(a) < time(b); });
+}
+
+bool aligned(const void* data, std::int64_t stride_bytes) {
+  return std::uintptr_t(data) % 16 == 0 && stride_bytes % 16 == 0;
+}
+
+/// Scratch of up to kMaxRows rows: the operand in tiles, then FP8's scales.
+struct Operand {
+  std::byte* data;
+  float* scales;
+  std::int64_t padded_rows, term_bytes;
+};
+
+Operand take_operand(Workspace& workspace, const Product& product, std::int64_t rows) {
+  Operand operand{};
+  operand.padded_rows = round_up(rows, kTileRows);
+  operand.term_bytes = operand.padded_rows * product.k_blocks * kTileBytes;
+  operand.data =
+      static_cast<std::byte*>(workspace.take(std::size_t(operand.term_bytes * product.terms)));
+  if (product.fp8)
+    operand.scales = static_cast<float*>(
+        workspace.take(std::size_t(operand.padded_rows * product.k_blocks) * sizeof(float)));
+  return operand;
+}
+
+void prepare(Context& context, const LinearCall& call, const Product& product,
+             const Operand& operand, std::int64_t begin, std::int64_t count) {
+  PrefillInputsParams params{};
+  params.x = call.x.data;
+  params.row_index = call.row_index.empty() ? nullptr : call.row_index.as<const std::int32_t>();
+  params.norm = call.norm;
+  params.out = operand.data;
+  params.scales = operand.scales;
+  params.x_stride = call.x.row_stride;
+  params.begin = begin;
+  params.k = product.weight->k;
+  params.padded_k = product.weight->padded_k;
+  params.term_bytes = operand.term_bytes;
+  params.scale_stride = operand.padded_rows;
+  params.eps = call.norm_eps;
+  params.x_is_f32 = call.x.dtype == DType::f32;
+  params.vectors = aligned(call.x.data, call.x.row_stride * std::int64_t(size_of(call.x.dtype))) &&
+                   aligned(call.norm, 0);
+
+  jit::Unit unit;
+  unit.name = "prefill_inputs";
+  unit.file = "ops/linear/linear_prefill_inputs.cu";
+  device::Launch launch;
+  launch.grid = {std::uint32_t(count), 1, 1};
+  launch.threads = 128;
+  launch.overlaps_predecessor = true;
+  const char* const function = !product.fp8         ? "prefill_inputs_bf16"
+                               : product.terms == 1 ? "prefill_inputs_fp8"
+                                                    : "prefill_inputs_fp8x2";
+  context.kernels().launch({unit, function}, launch, params);
+}
+
+jit::Unit unit_of(const Product& product, const Tiling& tiling) {
+  static constexpr const char* kScaleNames[] = {"", ",block", ",feature"};
+  jit::Unit unit;
+  unit.name = fmt::format("linear_prefill<{}{}{}", product.fp8 ? "fp8" : "bf16",
+                          kScaleNames[product.scales], product.terms == 2 ? ",terms=2" : "");
+  for (const auto& [name, value] : tiling.defines) unit.name += "," + value;
+  unit.name += ">";
+  unit.file = tiling.file;
+  unit.defines = {{"PREFILL_FP8", product.fp8 ? "1" : "0"},
+                  {"PREFILL_TERMS", std::to_string(product.terms)},
+                  {"PREFILL_SCALES", std::to_string(int(product.scales))}};
+  unit.defines.insert(unit.defines.end(), tiling.defines.begin(), tiling.defines.end());
+  return unit;
+}
+
+void multiply(Context& context, const LinearCall& call, const Product& product,
+              const Operand& operand, std::int64_t begin, std::int64_t count) {
+  const LinearWeight& weight = *product.weight;
+  const TensorView& y = call.y;
+  const auto size = std::int64_t(size_of(y.dtype));
+  PrefillParams params{};
+  params.a = operand.data;
+  params.a_scales = operand.scales;
+  params.w = weight.data.data();
+  params.w_scales =
+      weight.scale_layout == ScaleLayout::none ? nullptr : weight.scales.as<const float>();
+  params.y = static_cast<std::byte*>(y.data) + begin * y.row_stride * size;
+  params.a_term_bytes = operand.term_bytes;
+  params.a_scale_stride = operand.padded_rows;
+  params.y_stride = y.row_stride;
+  params.rows = int(count);
+  params.outputs = int(y.shape[1]);
+  params.w_tiles = int(weight.padded_n / kTileRows);
+  params.k_blocks = int(product.k_blocks);
+  params.epilogue = call.epilogue == Epilogue::store ? isotope::gpu::prefill_store
+                    : call.epilogue == Epilogue::add ? isotope::gpu::prefill_add
+                                                     : isotope::gpu::prefill_swiglu;
+  params.y_is_f32 = y.dtype == DType::f32;
+  params.vectors = aligned(params.y, y.row_stride * size);
+
+  KernelLibrary& kernels = context.kernels();
+  const auto multiprocessors = std::max<std::int64_t>(1, kernels.properties().multiprocessors);
+  const auto launch = [&](const Tiling& tiling) {
+    const std::int64_t tiles = tiles_of(tiling, product, count);
+    device::Launch launch;
+    launch.grid[0] = std::uint32_t(tiling.persistent ? std::min(tiles, multiprocessors) : tiles);
+    launch.threads = tiling.threads;
+    launch.shared_bytes = tiling.shared_bytes;
+    launch.overlaps_predecessor = true;
+    kernels.launch({unit_of(product, tiling), tiling.function}, launch, params);
+  };
+  const std::vector<Tiling> tilings = tilings_of(kernels.properties(), product);
+  if (!kernels.recording()) return launch(best_tiling(tilings, product, count, multiprocessors));
+  for (const Tiling& tiling : tilings) launch(tiling);  // other numbers of rows will come
+}
+
+void check(const LinearCall& call, std::int64_t begin, std::int64_t count) {
+  const LinearWeight& weight = *call.weight;
+  const bool swiglu = call.epilogue == Epilogue::swiglu;
+  const std::int64_t outputs = swiglu ? weight.n / 2 : weight.n;
+  if (weight.layout != WeightLayout::gpu_tile128 ||
+      swiglu != (weight.row_order == RowOrder::interleaved_halves))
+    fail(ErrorCode::internal, "linear_prefill: a weight in another layout or order of rows");
+  if (call.y.shape.rank() != 2 || call.y.shape[1] != outputs || begin < 0 || count < 0 ||
+      begin + count > call.y.shape[0])
+    fail(ErrorCode::internal, "linear_prefill: y is {}, expected rows {} to {} of {}",
+         call.y.shape.to_string(), begin, begin + count, outputs);
+  if (call.epilogue == Epilogue::add && call.y.dtype != DType::f32)
+    fail(ErrorCode::internal, "linear_prefill: y is {}, but only f32 can be added to",
+         name_of(call.y.dtype));
+  if (call.x.shape.rank() != 2 || call.x.shape[1] < weight.k)
+    fail(ErrorCode::internal, "linear_prefill: x is {}, expected {} columns",
+         call.x.shape.to_string(), weight.k);
+}
+
+}  // namespace
+
+void linear_prefill(Context& context, const LinearCall& call, std::int64_t begin,
+                    std::int64_t count) {
+  check(call, begin, count);
+  const std::int64_t end = begin + count;
+  if (call.weight->dtype == DType::f32) {
+    for (; begin < end; begin += kMaxDecodeRows)
+      linear_decode(context, call, begin, std::min(kMaxDecodeRows, end - begin));
+    return;
+  }
+  const Product product(*call.weight);
+  for (; begin < end; begin += kMaxRows) {
+    const std::int64_t rows = std::min(kMaxRows, end - begin);
+    const Workspace::Scope scope(context.workspace());
+    const Operand operand = take_operand(context.workspace(), product, rows);
+    prepare(context, call, product, operand, begin, rows);
+    multiply(context, call, product, operand, begin, rows);
+  }
+}
+
+std::size_t linear_prefill_scratch(std::int64_t rows, std::int64_t k) {
+  // Two bytes a value, whether BF16 or two terms of FP8, with scales; and what aligning them may
+  // cost.
+  const std::int64_t padded_rows = round_up(std::min(rows, kMaxRows), kTileRows);
+  const std::size_t tiles =
+      std::size_t(padded_rows * round_up(k, std::int64_t(128))) * 2 +
+      std::size_t(padded_rows * ceil_div(k, std::int64_t(128))) * sizeof(float) + 256;
+  return std::max(tiles, linear_decode_scratch(std::min(rows, kMaxDecodeRows), k));
+}
+
+}  // namespace isotope::ops::gpu
