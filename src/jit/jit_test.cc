@@ -1,6 +1,5 @@
 #include "jit/jit.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,10 +19,6 @@
 
 namespace isotope::jit {
 namespace {
-
-using ::testing::AllOf;
-using ::testing::HasSubstr;
-using ::testing::Not;
 
 /// "Code" is the text of unit and file, so that two different units never give the same.
 class FakeCompiler : public Compiler {
@@ -79,6 +74,11 @@ std::vector<std::filesystem::path> files_below(const std::filesystem::path& fold
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder))
     if (entry.is_regular_file()) files.push_back(entry.path());
   return files;
+}
+
+::testing::AssertionResult contains(const std::string& text, std::string_view part) {
+  if (text.find(part) != std::string::npos) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << '"' << part << "\" is not in: " << text;
 }
 
 std::string message_of(const std::function<void()>& action) {
@@ -183,7 +183,7 @@ TEST_F(JitTest, AnEntryOfAnotherKeyIsNotTaken) {
   const FakeCompiler compiler(log_);
   std::filesystem::rename(
       entry, Cache(cache_).path_of(cache_key(other, sources_, compiler, "sm_90a"), "sm_90a"));
-  EXPECT_THAT(build_one(other), HasSubstr("kernel other"));
+  EXPECT_TRUE(contains(build_one(other), "kernel other"));
   EXPECT_EQ(log_->compiled, 2);
 }
 
@@ -224,10 +224,10 @@ TEST_F(JitTest, AFolderThatCannotBeWrittenOnlyWarns) {
   Builder one = builder();
   const Unit other{"other", "other.cu", {}};
   ::testing::internal::CaptureStderr();
-  EXPECT_THAT(text_of(one.build(std::span(&a_, 1))[0]), HasSubstr("kernel a"));
-  EXPECT_THAT(text_of(one.build(std::span(&other, 1))[0]), HasSubstr("kernel other"));
+  EXPECT_TRUE(contains(text_of(one.build(std::span(&a_, 1))[0]), "kernel a"));
+  EXPECT_TRUE(contains(text_of(one.build(std::span(&other, 1))[0]), "kernel other"));
   const std::string log = ::testing::internal::GetCapturedStderr();
-  EXPECT_THAT(log, HasSubstr(cache_.string()));
+  EXPECT_TRUE(contains(log, cache_.string()));
   EXPECT_EQ(log.find("cannot be kept"), log.rfind("cannot be kept")) << log;
 }
 
@@ -267,11 +267,11 @@ TEST_F(JitTest, TheFirstErrorEndsTheBuild) {
   Builder one = builder(1, 2);
   EXPECT_EQ(message_of([&] { one.build(units); }), "bad does not compile");
   EXPECT_LT(log_->compiled, 20);
-  EXPECT_THAT(message_of([&] {
-                const Unit missing{"m", "missing.cu", {}};
-                one.build(std::span(&missing, 1));
-              }),
-              HasSubstr("missing.cu"));
+  EXPECT_TRUE(contains(message_of([&] {
+                         const Unit missing{"m", "missing.cu", {}};
+                         one.build(std::span(&missing, 1));
+                       }),
+                       "missing.cu"));
 }
 
 TEST(JitEnvironment, CacheFolder) {
@@ -297,15 +297,15 @@ TEST(JitEnvironment, CacheFolder) {
 }
 
 TEST(JitEnvironment, UnknownArchAndMissingCompilersAreNamed) {
-  EXPECT_THAT(message_of([] { open_compiler("gfx906"); }), HasSubstr("gfx906"));
+  EXPECT_TRUE(contains(message_of([] { open_compiler("gfx906"); }), "gfx906"));
   ::setenv("ISOTOPE_CLANG", "/nowhere/clang", 1);
-  EXPECT_THAT(message_of([] { open_compiler("gfx1201"); }), HasSubstr("/nowhere/clang"));
+  EXPECT_TRUE(contains(message_of([] { open_compiler("gfx1201"); }), "/nowhere/clang"));
   ::unsetenv("ISOTOPE_CLANG");
   const std::string old = environment("ISOTOPE_NVRTC_LIBRARY");
   ::setenv("ISOTOPE_NVRTC_LIBRARY", "/nowhere/libnvrtc.so", 1);
-  EXPECT_THAT(message_of([] { open_compiler("sm_90a"); }), HasSubstr("/nowhere/libnvrtc.so"));
+  EXPECT_TRUE(contains(message_of([] { open_compiler("sm_90a"); }), "/nowhere/libnvrtc.so"));
   ::setenv("ISOTOPE_NVRTC_LIBRARY", "libm.so.6", 1);
-  EXPECT_THAT(message_of([] { open_compiler("sm_90a"); }), HasSubstr("nvrtcVersion"));
+  EXPECT_TRUE(contains(message_of([] { open_compiler("sm_90a"); }), "nvrtcVersion"));
   if (old.empty())
     ::unsetenv("ISOTOPE_NVRTC_LIBRARY");
   else
@@ -345,13 +345,15 @@ TEST_P(RealCompiler, MakesElfOfUnitAndHeaders) {
 
 TEST_P(RealCompiler, SaysWhatDoesNotCompile) {
   SourceMap wrong = sources();
-  wrong["x/words.cuh"] = "#define KERNEL nonsense_word\n";
+  wrong["x/words.cuh"] = "static_assert(nonsense_word);\n#define KERNEL\n";
   const std::string message = message_of([&] {
     compiler_->compile({"k<3>", "x/k.cu", {{"N", "3"}}}, wrong, GetParam());
   });
-  EXPECT_THAT(message, AllOf(HasSubstr("k<3>"), HasSubstr("x/k.cu"), HasSubstr(GetParam()),
-                             HasSubstr(compiler_->identity()), HasSubstr("-DN=3"),
-                             HasSubstr("nonsense_word"), Not(HasSubstr("/tmp/"))));
+  for (const std::string& part :
+       {std::string("k<3>"), std::string("x/k.cu"), std::string(GetParam()), compiler_->identity(),
+        std::string("-DN=3"), std::string("nonsense_word")})
+    EXPECT_TRUE(contains(message, part));
+  EXPECT_FALSE(contains(message, "/tmp/"));
 }
 
 TEST_P(RealCompiler, CutsEndlessMessages) {
@@ -365,7 +367,7 @@ TEST_P(RealCompiler, CutsEndlessMessages) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, RealCompiler, ::testing::Values("sm_80", "sm_90a", "gfx1201"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& test) { return std::string(test.param); });
 
 }  // namespace
 }  // namespace isotope::jit
