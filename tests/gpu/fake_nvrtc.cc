@@ -1,0 +1,36 @@
+// NVRTC 12.8, as far as the program uses it, for the emulated GPU.
+#include "tests/gpu/fake_rtc.h"
+
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
+namespace emulated = isotope::emulated;
+using Program = emulated::RtcProgram*;
+
+EXPORTED int nvrtcVersion(int* major, int* minor) {
+  *major = 12;
+  *minor = 8;
+  return 0;
+}
+EXPORTED const char* nvrtcGetErrorString(int result) {
+  return emulated::rtc_text(result, "NVRTC_");
+}
+EXPORTED int nvrtcCreateProgram(Program* program, const char* text, const char* name, int count,
+                                const char* const* headers, const char* const* include_names) {
+  return emulated::rtc_create(program, text, name, count, headers, include_names);
+}
+EXPORTED int nvrtcDestroyProgram(Program* program) { return emulated::rtc_destroy(program); }
+EXPORTED int nvrtcCompileProgram(Program program, int count, const char* const* options) {
+  return emulated::rtc_compile(program, count, options);
+}
+EXPORTED int nvrtcGetCUBINSize(Program program, std::size_t* bytes) {
+  return emulated::rtc_code_size(program, bytes);
+}
+EXPORTED int nvrtcGetCUBIN(Program program, char* code) {
+  return emulated::rtc_code(program, code);
+}
+EXPORTED int nvrtcGetProgramLogSize(Program program, std::size_t* bytes) {
+  return emulated::rtc_log_size(program, bytes);
+}
+EXPORTED int nvrtcGetProgramLog(Program program, char* text) {
+  return emulated::rtc_log(program, text);
+}
