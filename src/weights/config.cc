@@ -234,9 +234,11 @@ void check_heads(const TextConfig& text, std::string_view file) {
          text.num_heads, text.head_dim, kMaxAttentionWidth);
 }
 
-ModelConfig read_model_config(const fs::path& model_dir) {
-  const fs::path path = model_dir / "config.json";
+ModelConfig read_model_config(const fs::path& model) {
   std::error_code error;
+  const bool is_file = fs::is_regular_file(model, error);
+  const fs::path model_dir = is_file ? model.parent_path() : model;
+  const fs::path path = is_file ? model : model_dir / "config.json";
   if (!fs::exists(path, error)) {
     if (fs::exists(model_dir / "params.json", error)) return read_native(model_dir / "params.json");
     fail(ErrorCode::not_found,

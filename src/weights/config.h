@@ -64,7 +64,8 @@ struct ModelConfig {
   bool has_vision = false;  ///< a vision_config stands beside text_config (its tensors are skipped)
 };
 
-/// Also reads mistral-native params.json if there is no config.json.
-ModelConfig read_model_config(const std::filesystem::path& model_dir);
+/// `model`: a model's folder, or its configuration file alone (config.json under any name). Also reads
+/// mistral-native params.json if a folder has no config.json.
+ModelConfig read_model_config(const std::filesystem::path& model);
 
 }  // namespace isotope::weights

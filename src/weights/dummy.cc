@@ -1,15 +1,20 @@
 #include "weights/dummy.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <new>
+#include <tuple>
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/thread_pool.h"
 
 namespace isotope::weights {
 namespace {
@@ -58,23 +63,25 @@ std::uint64_t hash_name(std::uint64_t seed, std::string_view name) {
 constexpr std::int64_t kTile = 65521;
 
 template <typename T, typename Convert>
-void fill_tiled(T* out, std::int64_t count, Random& random, Convert convert) {
+void fill_tiled(T* out, std::int64_t count, Random& random, ThreadPool& pool, Convert convert) {
   const std::int64_t tile = std::min(kTile, count);
   for (std::int64_t i = 0; i < tile; ++i) out[i] = convert(random.normal());
-  for (std::int64_t done = tile; done < count; done += tile)
+  pool.parallel_for(ceil_div(count, tile) - 1, [&](std::int64_t task, int) {
+    const std::int64_t done = (task + 1) * tile;
     std::memcpy(out + done, out, std::size_t(std::min(tile, count - done)) * sizeof(T));
+  });
 }
 
-void fill_values(const DummyTensor& tensor, std::byte* data, Random random) {
-  const std::int64_t count = tensor.shape.elements();
+void fill_values(const DummyTensor& tensor, std::int64_t count, std::byte* data, Random random,
+                 ThreadPool& pool) {
   const float deviation = 1.0f / std::sqrt(float(tensor.inner));
   if (tensor.dtype == DType::f8_e4m3) {
     // Codes have deviation 1; the scale brings them to 1/inner.
-    fill_tiled(reinterpret_cast<float8_e4m3*>(data), count, random, to_float8_e4m3);
+    fill_tiled(reinterpret_cast<float8_e4m3*>(data), count, random, pool, to_float8_e4m3);
     return;
   }
   ISOTOPE_ASSERT(tensor.dtype == DType::bf16);
-  fill_tiled(reinterpret_cast<bfloat16*>(data), count, random, [&](float normal) {
+  fill_tiled(reinterpret_cast<bfloat16*>(data), count, random, pool, [&](float normal) {
     switch (tensor.fill) {
       case Fill::weight:
         return to_bfloat16(normal * deviation);
@@ -177,20 +184,71 @@ class DummyTensors {
   std::map<std::string, DummyTensor, std::less<>> tensors_;
 };
 
+using TensorMap = std::map<std::string, DummyTensor, std::less<>>;
+
+/// Host memory in whole pages, zeroed, which takes room where it is written to.
+class Pages {
+ public:
+  Pages() = default;
+  Pages(std::size_t bytes, std::string_view what) : bytes_(std::max<std::size_t>(bytes, 1)) {
+    void* data = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED)
+      fail(ErrorCode::out_of_memory, "no memory for {} ({} bytes): {}", what, bytes,
+           std::strerror(errno));
+    ::madvise(data, bytes_, MADV_HUGEPAGE);
+    data_ = static_cast<std::byte*>(data);
+  }
+  ~Pages() {
+    if (data_) ::munmap(data_, bytes_);
+  }
+  Pages(Pages&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), bytes_(other.bytes_) {}
+  Pages& operator=(Pages&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  std::byte* data() const { return data_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+/// Large tensors of a kind are windows into one buffer of repeated tiles, each beginning at another
+/// place, so that billions of weights cost the memory and time of the largest matrix. Small ones
+/// are made one by one.
 class DummySource final : public TensorSource {
  public:
   DummySource(const ModelConfig& config, std::uint64_t seed)
       : tensors_(DummyTensors(config).take()),
         seed_(seed),
-        description_(fmt::format("random weights for {}", config.path.string())) {}
+        description_(fmt::format("random weights for {}", config.path.string())) {
+    std::int64_t number = 0;
+    for (const auto& [name, tensor] : tensors_) {
+      places_[name] = number++;
+      if (is_window(tensor)) {
+        std::int64_t& largest = largest_[kind_of(tensor)];
+        largest = std::max(largest, tensor.shape.elements());
+      }
+    }
+    if (config.text.tie_word_embeddings.value_or(false)) tie_head();
+  }
 
   TensorView find(std::string_view name) const override {
-    const auto tensor = tensors_.find(name);
-    if (tensor == tensors_.end()) return {};
+    const auto found = tensors_.find(name);
+    if (found == tensors_.end()) return {};
+    const DummyTensor& tensor = found->second;
     const std::lock_guard lock(mutex_);
-    Buffer& buffer = buffers_[tensor->first];
-    if (!buffer) buffer = generate(tensor->first, tensor->second);
-    return TensorView(tensor->second.dtype, tensor->second.shape, static_cast<void*>(buffer.get()));
+    if (!is_window(tensor))
+      return TensorView(tensor.dtype, tensor.shape,
+                        static_cast<void*>(small(found->first, tensor)));
+    const std::int64_t step = 64;  // elements: aligned, and another place for every tensor
+    const std::int64_t begin = places_.at(found->first) * step % (kTile / step * step);
+    return TensorView(
+        tensor.dtype, tensor.shape,
+        static_cast<void*>(windows(tensor) + std::size_t(begin) * size_of(tensor.dtype)));
   }
 
   bool contains(std::string_view name) const override { return tensors_.contains(name); }
@@ -203,42 +261,113 @@ class DummySource final : public TensorSource {
 
   void release(const TensorView& tensor) const override {
     const std::lock_guard lock(mutex_);
-    std::erase_if(buffers_, [&](const auto& item) { return item.second.get() == tensor.data; });
+    std::erase_if(small_, [&](const auto& item) { return item.second.data() == tensor.data; });
   }
 
   std::string describe() const override { return description_; }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
-  struct Free {
-    void operator()(std::byte* data) const { ::operator delete(data, kAlignment); }
-  };
-  using Buffer = std::unique_ptr<std::byte, Free>;
-
-  Buffer generate(const std::string& name, const DummyTensor& tensor) const {
-    const auto bytes = std::size_t(tensor.shape.elements()) * size_of(tensor.dtype);
-    Buffer buffer;
-    try {
-      buffer.reset(static_cast<std::byte*>(::operator new(bytes, kAlignment)));
-    } catch (const std::bad_alloc&) {
-      fail(ErrorCode::out_of_memory, "{}: no memory for '{}' {} ({} bytes)", description_, name,
-           tensor.shape.to_string(), bytes);
-    }
-    fill_values(tensor, buffer.get(), Random(hash_name(seed_, name)));
-    return buffer;
+  using Kind = std::tuple<DType, Fill, std::int64_t>;
+  static Kind kind_of(const DummyTensor& tensor) {
+    // FP8 codes are the same for every width: their scale carries it.
+    return {tensor.dtype, tensor.fill, tensor.dtype == DType::f8_e4m3 ? 0 : tensor.inner};
+  }
+  static bool is_window(const DummyTensor& tensor) {
+    return tensor.fill == Fill::weight && tensor.shape.elements() > 2 * kTile;
   }
 
-  std::map<std::string, DummyTensor, std::less<>> tensors_;
+  /// A tied head that is in the checkpoint all the same equals the embedding.
+  void tie_head() {
+    for (const auto& [name, tensor] : tensors_)
+      if (name.ends_with("lm_head.weight") && tensor.dtype == DType::bf16)
+        places_[name] = places_[name.substr(0, name.size() - 14) + "model.embed_tokens.weight"];
+  }
+
+  std::byte* small(const std::string& name, const DummyTensor& tensor) const {
+    Pages& pages = small_[name];
+    if (!pages.data()) {
+      const std::int64_t count = tensor.shape.elements();
+      pages = Pages(std::size_t(count) * size_of(tensor.dtype), name);
+      ThreadPool one(1);
+      fill_values(tensor, count, pages.data(), Random(hash_name(seed_, random_name(name))), one);
+    }
+    return pages.data();
+  }
+
+  /// Tensors at the same place have the same values: the first name stands for both.
+  const std::string& random_name(const std::string& name) const {
+    for (const auto& [other, place] : places_)
+      if (place == places_.at(name)) return other;
+    return name;
+  }
+
+  std::byte* windows(const DummyTensor& tensor) const {
+    const Kind kind = kind_of(tensor);
+    Pages& pages = windows_[kind];
+    if (!pages.data()) {
+      const std::int64_t count = largest_.at(kind) + kTile;
+      pages = Pages(std::size_t(count) * size_of(tensor.dtype), description_);
+      ThreadPool all;
+      const std::string name = fmt::format("windows of width {}", std::get<2>(kind));
+      fill_values(tensor, count, pages.data(), Random(hash_name(seed_, name)), all);
+    }
+    return pages.data();
+  }
+
+  TensorMap tensors_;
   std::uint64_t seed_;
   std::string description_;
+  std::map<std::string, std::int64_t, std::less<>> places_;
+  std::map<Kind, std::int64_t> largest_;
   mutable std::mutex mutex_;
-  mutable std::map<std::string, Buffer, std::less<>> buffers_;  ///< what has been asked for
+  mutable std::map<std::string, Pages, std::less<>> small_;  ///< what has been asked for
+  mutable std::map<Kind, Pages> windows_;
+};
+
+/// Zeros, of which nothing becomes resident.
+class ShapeSource final : public TensorSource {
+ public:
+  explicit ShapeSource(const ModelConfig& config)
+      : tensors_(DummyTensors(config).take()),
+        description_(fmt::format("the shapes of {}", config.path.string())) {
+    std::size_t largest = 0;
+    for (const auto& [name, tensor] : tensors_)
+      largest = std::max(largest, std::size_t(tensor.shape.elements()) * size_of(tensor.dtype));
+    zeros_ = Pages(largest, description_);
+    head_ = Pages(largest, description_);
+    // An untied head must not be taken for a copy of the embedding.
+    if (!config.text.tie_word_embeddings.value_or(false)) *head_.data() = std::byte(1);
+  }
+
+  TensorView find(std::string_view name) const override {
+    const auto tensor = tensors_.find(name);
+    if (tensor == tensors_.end()) return {};
+    const Pages& pages = name.ends_with("lm_head.weight") ? head_ : zeros_;
+    return TensorView(tensor->second.dtype, tensor->second.shape, static_cast<void*>(pages.data()));
+  }
+  bool contains(std::string_view name) const override { return tensors_.contains(name); }
+  std::vector<std::string> names() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : tensors_) names.push_back(name);
+    return names;
+  }
+  void release(const TensorView&) const override {}
+  std::string describe() const override { return description_; }
+
+ private:
+  TensorMap tensors_;
+  std::string description_;
+  Pages zeros_, head_;
 };
 
 }  // namespace
 
 std::unique_ptr<TensorSource> make_dummy_source(const ModelConfig& config, std::uint64_t seed) {
   return std::make_unique<DummySource>(config, seed);
+}
+
+std::unique_ptr<TensorSource> make_shape_source(const ModelConfig& config) {
+  return std::make_unique<ShapeSource>(config);
 }
 
 }  // namespace isotope::weights
