@@ -60,6 +60,10 @@ void Decoder::forward(ops::Context& context, const ops::Batch& batch, const ops:
   const TensorView x =  // [T, h], the residual stream
       context.workspace().take(DType::f32, {batch.rows.total, spec_.hidden_size});
   ops::embed(context, batch.token_ids, weights_.embedding.weight, x);
+  if (const std::int64_t first = context.poisoned_from; first >= 0 && first < batch.rows.total) {
+    const TensorView idle = x.rows(first, batch.rows.total - first);
+    context.stream().fill(idle.data, 0xff, std::size_t(idle.bytes()));
+  }
   for (std::int64_t i = 0; i < spec_.num_layers; ++i) {
     const DecoderLayer& layer = weights_.layers[std::size_t(i)];
     attention_block(context, layer, batch, kv.layer(i), kv.shape().block_size, x);
@@ -129,7 +133,8 @@ std::size_t Decoder::workspace_bytes(const StepLimits& limits) const {
 }
 
 std::size_t Decoder::weight_bytes() const {
-  std::size_t total = weights_.small.size() + weights_.embedding.weight.bytes();
+  std::size_t total = weights_.small.size();
+  if (!weights_.embedding_in_host) total += weights_.embedding.weight.bytes();
   if (weights_.head) total += weights_.head->weight.bytes();
   for (const DecoderLayer& layer : weights_.layers)
     for (const Linear* linear : {&layer.qkv, &layer.output, &layer.gate_up, &layer.down})
@@ -137,8 +142,12 @@ std::size_t Decoder::weight_bytes() const {
   return total;
 }
 
+std::size_t Decoder::host_bytes() const {
+  return weights_.embedding_in_host ? weights_.embedding.weight.bytes() : 0;
+}
+
 std::size_t Decoder::streamed_bytes() const {
-  return weight_bytes() - (weights_.head ? weights_.embedding.weight.bytes() : 0);
+  return weight_bytes() + host_bytes() - (weights_.head ? weights_.embedding.weight.bytes() : 0);
 }
 
 }  // namespace isotope::models

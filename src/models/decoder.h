@@ -31,9 +31,10 @@ struct DecoderLayer {
 };
 
 struct DecoderWeights {
-  Linear embedding;            // [vocab, h]
-  std::optional<Linear> head;  // [vocab, h]; absent: the embedding serves
-  TensorView final_norm;       // [h] f32
+  Linear embedding;                // [vocab, h]
+  std::optional<Linear> head;      // [vocab, h]; absent: the embedding serves
+  bool embedding_in_host = false;  // page-locked, read over the bus: a few rows a step
+  TensorView final_norm;           // [h] f32
   std::vector<DecoderLayer> layers;
   device::Buffer small;            // what the views above point to, and the RoPE frequencies
   TensorView inverse_frequencies;  // [D / 2] f32
@@ -55,6 +56,7 @@ class Decoder final : public Model {
                const TensorView& logits) const override;
   std::size_t workspace_bytes(const StepLimits& limits) const override;
   std::size_t weight_bytes() const override;
+  std::size_t host_bytes() const override;
   std::size_t streamed_bytes() const override;
 
  private:

@@ -11,6 +11,7 @@
 #include "models/decoder.h"
 #include "models/rope.h"
 #include "models/tensor_names.h"
+#include "weights/quantize_tensor.h"
 
 namespace isotope::models {
 namespace {
@@ -73,7 +74,7 @@ class Loader {
   void require_complete() const {
     std::vector<std::string> missing;
     const auto require = [&](const std::string& name) {
-      if (source_.find(name).empty()) missing.push_back(name);
+      if (!source_.contains(name)) missing.push_back(name);
     };
     if (!has(names_.head())) require(names_.embedding() + ".weight");
     require(names_.final_norm());
@@ -99,7 +100,7 @@ class Loader {
          missing.size() == 1 ? " is" : "s are", list);
   }
 
-  bool has(const std::string& prefix) const { return !source_.find(prefix + ".weight").empty(); }
+  bool has(const std::string& prefix) const { return source_.contains(prefix + ".weight"); }
 
   /// Norm weights and RoPE frequencies share one buffer: they are tiny, and a mapping each would
   /// waste pages.
@@ -137,7 +138,7 @@ class Loader {
   }
 
   Linear load_linear(const std::vector<std::pair<std::string, std::int64_t>>& prefixes,
-                     std::int64_t k) {
+                     std::int64_t k, const ops::PackOptions& options = {}) {
     Linear linear;
     std::vector<ops::LinearPart> parts;
     for (const auto& [prefix, n] : prefixes) {
@@ -151,16 +152,21 @@ class Loader {
       }
       parts.push_back({tensor, [this, tensor] { source_.release(tensor.weight); }});
     }
-    linear.weight = pack(parts, prefixes[0].first);
-    ++packed_;
-    if (options_.progress) options_.progress(packed_, matrices_, prefixes[0].first);
+    linear.weight = pack(parts, prefixes[0].first, options);
+    note_packed(prefixes[0].first);
     return linear;
   }
 
+  void note_packed(const std::string& name) {
+    ++packed_;
+    if (options_.progress) options_.progress(packed_, matrices_, name);
+  }
+
   /// Packing knows parts by number; the reader of an error needs to know where they stand.
-  ops::LinearWeight pack(const std::vector<ops::LinearPart>& parts, const std::string& first) {
+  ops::LinearWeight pack(const std::vector<ops::LinearPart>& parts, const std::string& first,
+                         const ops::PackOptions& options) {
     try {
-      return ops::pack_linear(context_, parts, f32_);
+      return ops::pack_linear(context_, parts, f32_, options);
     } catch (const Error& error) {
       throw Error(error.code(), fmt::format("{}: the linear layer that begins with {}: {}",
                                             source_.describe(), first, error.what()));
@@ -194,19 +200,46 @@ class Loader {
   /// embedding: it is kept once.
   void load_embedding_and_head(DecoderWeights& weights) {
     const bool embedding = has(names_.embedding()), head = has(names_.head());
-    const auto load = [this](const std::string& prefix) {
-      return load_linear({{prefix, spec_.vocab_size}}, spec_.hidden_size);
-    };
     const bool copy = embedding && head && same_bytes(names_.embedding(), names_.head());
-    const bool both = embedding && head && !copy;
-    matrices_ = 4 * spec_.num_layers + (both ? 2 : 1);
-    if (both) weights.head = load(names_.head());
+    const bool separate = embedding && head && !copy;
+    const std::string& table = embedding ? names_.embedding() : names_.head();
+    const bool quantize = !f32_ && (options_.head == HeadDtype::fp8 ||
+                                    (options_.head == HeadDtype::fp8_if_separate && separate));
+    matrices_ = 4 * spec_.num_layers + (separate || quantize ? 2 : 1);
+    if (quantize)
+      weights.head = load_quantized_head(separate ? names_.head() : table, separate);
+    else if (separate)
+      weights.head = load_linear({{names_.head(), spec_.vocab_size}}, spec_.hidden_size);
     if (copy) used_.push_back(names_.head() + ".weight");
-    weights.embedding = load(embedding ? names_.embedding() : names_.head());
+    ops::PackOptions options;
+    options.gathered_only = weights.head.has_value();
+    options.pinned = weights.embedding_in_host =
+        options.gathered_only && options_.embedding_in_host && context_.on_gpu();
+    weights.embedding = load_linear({{table, spec_.vocab_size}}, spec_.hidden_size, options);
+  }
+
+  /// The head at FP8 with a scale per row; as it is if the checkpoint has it in FP8.
+  Linear load_quantized_head(const std::string& prefix, bool last_use) {
+    const std::int64_t n = spec_.vocab_size, k = spec_.hidden_size;
+    const ScaledTensor stored = weights::find_linear(source_, prefix, n, k, used_);
+    if (stored.weight.dtype == DType::f8_e4m3) return load_linear({{prefix, n}}, k);
+    ThreadPool pool;
+    weights::QuantizedMatrix quantized;
+    weights::quantize_matrix(stored.weight, ScaleLayout::per_row, prefix, pool, quantized);
+    if (last_use) source_.release(stored.weight);
+    ScaledTensor tensor;
+    tensor.weight = TensorView(DType::f8_e4m3, {n, k}, quantized.codes.data());
+    tensor.scale_layout = ScaleLayout::per_row;
+    tensor.scale = TensorView(DType::f32, {n, 1}, quantized.scales.data());
+    Linear linear;
+    linear.weight = pack({{tensor, {}}}, prefix, {});
+    note_packed(prefix);
+    return linear;
   }
 
   bool same_bytes(const std::string& a, const std::string& b) const {
     const TensorView x = source_.find(a + ".weight"), y = source_.find(b + ".weight");
+    if (x.data == y.data) return true;
     if (x.dtype != y.dtype || x.shape != y.shape || x.dtype == DType::f8_e4m3) return false;
     const bool same = std::memcmp(x.data, y.data, std::size_t(x.bytes())) == 0;
     if (same) source_.release(y);
@@ -246,12 +279,65 @@ struct MatrixShape {
   std::int64_t n, k;
 };
 
+constexpr std::int64_t kScaleBlock = 128, kTileRows = 128, kTileBytes = 128, kVectorBytes = 16;
+
+std::size_t product(std::int64_t a, std::int64_t b) {
+  return std::size_t(checked_mul(a, b, "bytes of a weight"));
+}
+
+/// `rows` counts with padding; a block's scale stands once for each eight rows.
+std::size_t scale_bytes(std::int64_t rows, std::int64_t k, ScaleLayout layout) {
+  if (layout == ScaleLayout::none) return 0;
+  if (layout == ScaleLayout::block_128x128)
+    return product(ceil_div(rows, std::int64_t(8)), ceil_div(k, kScaleBlock)) * sizeof(float);
+  return std::size_t(rows) * sizeof(float);
+}
+
+std::size_t packed_bytes(std::int64_t n, std::int64_t k, DType dtype, ScaleLayout scale_layout,
+                         ops::WeightLayout layout) {
+  const auto element = std::int64_t(size_of(dtype));
+  switch (layout) {
+    case ops::WeightLayout::cpu_tile16:
+      return ops::packed_bytes(n, k, dtype, scale_layout);
+    case ops::WeightLayout::row_major_f32:
+      return product(n, k) * sizeof(float);
+    case ops::WeightLayout::gpu_tile128: {
+      const std::int64_t rows = round_up(n, kTileRows);
+      return product(rows, round_up(k * element, kTileBytes)) + scale_bytes(rows, k, scale_layout);
+    }
+    case ops::WeightLayout::gpu_rows:
+      return product(n, round_up(k * element, kVectorBytes)) + scale_bytes(n, k, scale_layout);
+  }
+  assertion_failed("known weight layout", __FILE__, __LINE__);
+}
+
 /// The matrices of one layer as they are packed.
 std::vector<MatrixShape> layer_matrices(const DecoderSpec& spec) {
   return {{spec.q_size() + 2 * spec.kv_size(), spec.hidden_size},
           {spec.hidden_size, spec.q_size()},
           {2 * spec.intermediate_size, spec.hidden_size},
           {spec.hidden_size, spec.intermediate_size}};
+}
+
+/// Embedding and head, as Loader::load_embedding_and_head decides.
+void plan_tables(ModelPlan& plan, const weights::ModelConfig& config, const DecoderSpec& spec,
+                 DType plain, HeadDtype head, bool in_host, ops::WeightLayout layout) {
+  const bool stored_fp8 = config.text.quantization.lm_head;
+  const bool separate = stored_fp8 || !config.text.tie_word_embeddings.value_or(false);
+  const bool fp8 =
+      stored_fp8 || head == HeadDtype::fp8 || (head == HeadDtype::fp8_if_separate && separate);
+  const auto bytes = [&](DType dtype, ScaleLayout scales, ops::WeightLayout as) {
+    return packed_bytes(spec.vocab_size, spec.hidden_size, dtype, scales, as);
+  };
+  plan.parameters += (separate ? 2 : 1) * spec.vocab_size * spec.hidden_size;
+  const bool two = separate || fp8;
+  if (two)
+    plan.weight_bytes += fp8 ? bytes(DType::f8_e4m3, ScaleLayout::per_row, layout)
+                             : bytes(plain, ScaleLayout::none, layout);
+  const bool gathered = two && layout == ops::WeightLayout::gpu_tile128;
+  const std::size_t table =
+      bytes(plain, ScaleLayout::none, gathered ? ops::WeightLayout::gpu_rows : layout);
+  (two && in_host ? plan.host_bytes : plan.weight_bytes) += table;
 }
 
 }  // namespace
@@ -266,14 +352,16 @@ std::unique_ptr<Model> load_model(ops::Context& context, const weights::ModelCon
   auto model = std::make_unique<Decoder>(family, spec, loader.load(), f32);
   account(source, family, loader.take_used(), report);
   report.weight_bytes = model->weight_bytes();
+  report.host_bytes = model->host_bytes();
   return model;
 }
 
-ModelPlan plan_model(const weights::ModelConfig& config, const LoadOptions& options) {
+ModelPlan plan_model(const weights::ModelConfig& config, const LoadOptions& options, bool gpu) {
   const Family& family = find_family(config);
   const DecoderSpec spec = family.spec(config);
   const weights::QuantizationConfig& quantization = config.text.quantization;
-  const DType activation = keeps_f32(config, options) ? DType::f32 : DType::bf16;
+  const bool f32 = keeps_f32(config, options);
+  const DType activation = f32 ? DType::f32 : DType::bf16;
   // F32 arithmetic alone widens no weights: they stay as the checkpoint has them.
   const DType plain = config.text.dtype == "float32" ? activation : DType::bf16;
   ModelPlan plan;
@@ -283,20 +371,15 @@ ModelPlan plan_model(const weights::ModelConfig& config, const LoadOptions& opti
   };
   plan.parameters = norm_elements(spec);
   plan.weight_bytes = std::size_t(norm_elements(spec) + spec.head_dim / 2) * sizeof(float);
-  const auto add = [&plan](std::int64_t count, const MatrixShape& matrix, DType dtype,
-                           ScaleLayout scales) {
-    plan.parameters += count * matrix.n * matrix.k;
-    plan.weight_bytes += std::size_t(count) * ops::packed_bytes(matrix.n, matrix.k, dtype, scales);
-  };
-  for (const MatrixShape& matrix : layer_matrices(spec))
-    add(spec.num_layers, matrix, quantization.fp8 ? DType::f8_e4m3 : plain,
-        quantization.weight_scales);
-  const MatrixShape table{spec.vocab_size, spec.hidden_size};
-  add(1, table, plain, ScaleLayout::none);
-  if (quantization.lm_head)
-    add(1, table, DType::f8_e4m3, ScaleLayout::per_row);
-  else if (!config.text.tie_word_embeddings.value_or(false))
-    add(1, table, plain, ScaleLayout::none);
+  const auto layout = gpu ? ops::WeightLayout::gpu_tile128 : ops::WeightLayout::cpu_tile16;
+  for (const MatrixShape& matrix : layer_matrices(spec)) {
+    plan.parameters += spec.num_layers * matrix.n * matrix.k;
+    plan.weight_bytes += std::size_t(spec.num_layers) *
+                         packed_bytes(matrix.n, matrix.k, quantization.fp8 ? DType::f8_e4m3 : plain,
+                                      quantization.weight_scales, layout);
+  }
+  plan_tables(plan, config, spec, plain, f32 ? HeadDtype::stored : options.head,
+              gpu && options.embedding_in_host, layout);
   return plan;
 }
 

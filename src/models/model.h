@@ -34,10 +34,21 @@ struct StepLimits {
 /// How the numbers of a model are kept.
 enum class ComputeDtype { automatic, bf16, f32 };
 
+/// The matrix that makes logits.
+enum class HeadDtype {
+  stored,           ///< as the checkpoint has it
+  fp8_if_separate,  ///< quantized per row while loading, unless it is the embedding table
+  fp8,              ///< quantized per row in any case; a tied table is then kept twice
+};
+
 struct LoadOptions {
   /// automatic: f32 for checkpoints in F32, else bf16. f32 weights are meant for small models and
   /// references.
   ComputeDtype dtype = ComputeDtype::automatic;
+  /// F32 weights are never quantized.
+  HeadDtype head = HeadDtype::stored;
+  /// On GPUs: an embedding table that is no head stays in page-locked host memory.
+  bool embedding_in_host = false;
   /// progress(done, total, name) in packed tensors.
   std::function<void(std::int64_t, std::int64_t, std::string_view)> progress;
 };
@@ -50,6 +61,7 @@ struct LoadReport {
       0;  ///< under prefixes that the family declares as skipped (vision tower, projector)
   std::int64_t kept_input_scales = 0;  ///< static activation scales read and kept
   std::size_t weight_bytes = 0;        ///< on the device
+  std::size_t host_bytes = 0;          ///< of weights that stay in host memory
 };
 
 class Model {
@@ -61,8 +73,11 @@ class Model {
                        const TensorView& logits) const = 0;
   /// Workspace that forward takes for the largest step within `limits`.
   virtual std::size_t workspace_bytes(const StepLimits& limits) const = 0;
+  /// On the device.
   virtual std::size_t weight_bytes() const = 0;
-  /// Of these, what one step reads in full: all but an embedding table that is no head.
+  /// Of weights that stay in host memory.
+  virtual std::size_t host_bytes() const { return 0; }
+  /// What one step reads in full: all weights but an embedding table that is no head.
   virtual std::size_t streamed_bytes() const { return weight_bytes(); }
 };
 
@@ -77,11 +92,14 @@ std::unique_ptr<Model> load_model(ops::Context& context, const weights::ModelCon
 struct ModelPlan {
   ModelInfo info;
   std::int64_t parameters = 0;
-  std::size_t weight_bytes = 0;
+  std::size_t weight_bytes = 0;  ///< on the device
+  std::size_t host_bytes = 0;
   /// As Model::workspace_bytes.
   std::function<std::size_t(const StepLimits&)> workspace_bytes;
 };
-ModelPlan plan_model(const weights::ModelConfig& config, const LoadOptions& options);
+/// `gpu`: with weights packed as GPUs read them.
+ModelPlan plan_model(const weights::ModelConfig& config, const LoadOptions& options,
+                     bool gpu = false);
 
 /// Architectures that load_model accepts ("Qwen3ForCausalLM", …).
 std::vector<std::string> supported_architectures();

@@ -14,8 +14,8 @@ namespace gpu {
 class KernelLibrary;
 }
 
-/// A bump allocator over one planned buffer. An operation takes scratch inside a Scope and gives it back
-/// at the end, so a step allocates nothing.
+/// A bump allocator over one planned buffer. An operation takes scratch inside a Scope and gives it
+/// back at the end, so a step allocates nothing.
 class Workspace {
  public:
   Workspace() = default;
@@ -26,6 +26,10 @@ class Workspace {
   TensorView take(DType dtype, const Shape& shape);
   std::size_t capacity() const { return buffer_.size(); }
   std::size_t peak() const { return peak_; }
+  /// For tests: overwrites all of it, so that a value read before it was written shows.
+  void fill(device::Stream& stream, std::uint8_t value) {
+    if (capacity() > 0) stream.fill(buffer_.data(), value, capacity());
+  }
 
   /// Gives back what was taken since its construction.
   class Scope {
@@ -48,9 +52,10 @@ class Workspace {
 /// Which form of an operation runs. `oracle` is the plain FP32 definition that tests compare with.
 enum class Path { oracle, fast };
 
-/// Rows of a step by phase: rows [0, decode) continue an answer, rows [decode, total) read a prompt.
-/// A row's phase is a property of its token (generated or prompt), not of how it was scheduled, so kernels may differ
-/// by phase and a token still gets the same bits alone, in a batch, and when recomputed after preemption.
+/// Rows of a step by phase: rows [0, decode) continue an answer, rows [decode, total) read a
+/// prompt. A row's phase is a property of its token (generated or prompt), not of how it was
+/// scheduled, so kernels may differ by phase and a token still gets the same bits alone, in a
+/// batch, and when recomputed after preemption.
 struct Rows {
   std::int64_t decode = 0;
   std::int64_t total = 0;
@@ -58,7 +63,8 @@ struct Rows {
 
 class Context {
  public:
-  /// `kernels` is the library of a GPU, shared by all contexts on it; without one a GPU gets its own.
+  /// `kernels` is the library of a GPU, shared by all contexts on it; without one a GPU gets its
+  /// own.
   Context(device::Device& device, std::size_t workspace_bytes, Path path = Path::fast,
           bool batch_invariant = true, std::shared_ptr<gpu::KernelLibrary> kernels = nullptr);
 
@@ -73,6 +79,10 @@ class Context {
   /// Only on a GPU.
   gpu::KernelLibrary& kernels() const { return *kernels_; }
   const std::shared_ptr<gpu::KernelLibrary>& shared_kernels() const { return kernels_; }
+
+  /// For tests of padded batches: rows from here on of the residual stream become NaN after the
+  /// embedding; -1: none.
+  std::int64_t poisoned_from = -1;
 
  private:
   device::Device* device_;
