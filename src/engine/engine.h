@@ -21,21 +21,32 @@ namespace isotope::engine {
 enum class KvDtype { automatic, bf16, fp8 };
 enum class WeightDtype { automatic, bf16, f32 };
 enum class LoadFormat { automatic, dummy };
+/// automatic: as the checkpoint has it; on GPUs with less than 24 GiB FP8, unless the embedding
+/// table is the head.
+enum class HeadDtype { automatic, bf16, fp8 };
+/// automatic: on GPUs with at most 24 GiB. A table that is the head stays on the device.
+enum class EmbeddingInHost { automatic, yes, no };
 
 struct EngineOptions {
-  std::filesystem::path model;  ///< a folder
+  std::filesystem::path model;  ///< a folder; for dummy weights a configuration file will do
   std::string device = "auto";
   int threads = 0;  ///< CPU threads; 0: all
   WeightDtype dtype = WeightDtype::automatic;
   KvDtype kv_dtype = KvDtype::automatic;  ///< automatic: bf16
+  HeadDtype head_dtype = HeadDtype::automatic;
+  EmbeddingInHost embedding_in_host = EmbeddingInHost::automatic;
   LoadFormat load_format = LoadFormat::automatic;
   std::int64_t max_model_len =
       0;  ///< 0: what the model was made for, or less if the cache is smaller
-  std::int64_t max_num_seqs = 64;             ///< sequences in one step
-  std::int64_t max_num_batched_tokens = 512;  ///< rows in one step
+  std::int64_t max_num_seqs = 64;  ///< sequences in one step
+  /// Rows in one step; by default 512 on a CPU, 2048 on a GPU, 1024 on one with at most 24 GiB.
+  std::optional<std::int64_t> max_num_batched_tokens;
   std::int64_t block_size = 16;
-  std::int64_t num_kv_blocks = 0;  ///< 0: from kv_memory
-  std::size_t kv_memory = 0;       ///< bytes; 0: chosen from what is available
+  std::int64_t num_kv_blocks = 0;        ///< 0: from kv_memory
+  std::size_t kv_memory = 0;             ///< bytes; 0: chosen from what is available
+  double gpu_memory_utilization = 0.90;  ///< the part of a GPU's memory that may be taken
+  std::size_t device_memory = 0;         ///< of a GPU, at most; 0: all that it has
+  bool enforce_eager = false;            ///< GPUs: no captured graphs
   bool prefix_caching = true;
   bool batch_invariant = true;
   bool oracle = false;     ///< run every operation in its reference form
@@ -44,11 +55,23 @@ struct EngineOptions {
   std::function<void(std::int64_t, std::int64_t, std::string_view)> progress;
 };
 
+/// Where the time before the first request went.
+struct StartTimes {
+  double load_seconds = 0;     ///< weights, from file to device
+  double kernels_seconds = 0;  ///< compiling or finding kernels; overlaps with loading
+  double capture_seconds = 0;  ///< graphs, with the eager runs before them
+  double total_seconds = 0;
+  std::int64_t kernels = 0,
+               kernels_compiled = 0;  ///< of these compiled, the others were in the cache
+};
+
 /// What was decided at start; constant afterwards.
 struct EngineInfo {
   std::string family, device, kv_dtype;
   std::int64_t vocab_size = 0, max_model_len = 0, block_size = 0, num_kv_blocks = 0;
+  std::int64_t max_num_seqs = 0, max_num_batched_tokens = 0;
   std::size_t weight_bytes = 0, kv_bytes = 0, workspace_bytes = 0;
+  std::size_t host_weight_bytes = 0;      ///< weights in page-locked host memory
   std::size_t streamed_weight_bytes = 0;  ///< of the weights, what one step reads in full
   std::vector<TokenId> eos_ids;
   /// generation_config.json's temperature, top_p, top_k, min_p and repetition_penalty, for requests
@@ -56,6 +79,8 @@ struct EngineInfo {
   SamplingParams default_sampling;
   std::vector<std::string> unused_tensors;
   std::int64_t skipped_tensors = 0;
+  std::vector<std::int64_t> graph_sizes;  ///< batch sizes with a captured graph
+  StartTimes start;
 };
 
 /// Counters since the start, and gauges of now.

@@ -34,17 +34,26 @@ SchedulerOptions scheduler_options(const CoreOptions& options) {
 
 }  // namespace
 
-EngineCore::EngineCore(std::unique_ptr<device::Device> device, std::unique_ptr<models::Model> model,
-                       const CoreOptions& options)
+EngineCore::EngineCore(
+    std::unique_ptr<device::Device> device, std::unique_ptr<models::Model> model,
+    const CoreOptions& options, std::shared_ptr<ops::gpu::KernelLibrary> kernels,
+    const std::function<void(std::int64_t, std::int64_t, std::string_view)>& progress)
     : options_(options),
       device_(std::move(device)),
       model_(std::move(model)),
-      context_(*device_, options.workspace_bytes, options.path, options.batch_invariant),
+      context_(*device_, options.workspace_bytes, options.path, options.batch_invariant,
+               std::move(kernels)),
       kv_(*device_, options.kv),
       runner_(context_, *model_, kv_, options.limits, options.max_num_seqs),
       scheduler_(scheduler_options(options)),
       vocab_limit_(model_->info().vocab_size) {
   stats_.kv_blocks_total = counted_.kv_blocks_total = options.kv.num_blocks;
+  if (context_.on_gpu()) {
+    // What is loaded may differ from what its configuration promised.
+    context_.kernels().build(runner_.required_kernels());
+    runner_.set_poison(options.poison);
+    runner_.capture(options.graph_sizes, progress);
+  }
   thread_ = std::thread([this] { run(); });
 }
 

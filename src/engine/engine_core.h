@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -33,6 +34,8 @@ struct CoreOptions {
   ops::Path path = ops::Path::fast;
   std::uint64_t seed = 0;
   std::vector<TokenId> eos_ids;
+  std::vector<std::int64_t> graph_sizes;  ///< decode steps to capture at start; GPUs only
+  Poison poison;
 };
 
 /// Threads: callers check, number and queue requests under `mutex_`; from then on a Job belongs to
@@ -40,8 +43,12 @@ struct CoreOptions {
 /// after the counters that it implies, so whoever has seen an end also sees it in stats().
 class EngineCore {
  public:
-  EngineCore(std::unique_ptr<device::Device> device, std::unique_ptr<models::Model> model,
-             const CoreOptions& options);
+  /// On a GPU `kernels` is the library that the model was loaded with; kernels that it lacks are
+  /// built, and graphs captured, before this returns. progress(done, total, name) of the graphs.
+  EngineCore(
+      std::unique_ptr<device::Device> device, std::unique_ptr<models::Model> model,
+      const CoreOptions& options, std::shared_ptr<ops::gpu::KernelLibrary> kernels = nullptr,
+      const std::function<void(std::int64_t, std::int64_t, std::string_view)>& progress = {});
   ~EngineCore();
   EngineCore(const EngineCore&) = delete;
   EngineCore& operator=(const EngineCore&) = delete;
@@ -52,6 +59,13 @@ class EngineCore {
   void cancel(std::uint64_t number);
   EngineStats stats() const;
   bool drain(std::chrono::milliseconds timeout);
+
+  /// Kernels that were compiled inside a step: none, if everything needed was built at start. Steps
+  /// replayed from a graph. Only while nothing runs.
+  std::int64_t late_builds() const {
+    return context_.on_gpu() ? context_.kernels().late_builds() : 0;
+  }
+  std::int64_t replayed_steps() const { return runner_.replayed(); }
 
  private:
   /// A request from submit to its end.

@@ -196,8 +196,8 @@ TEST(Engine, TakesWhatThePlanSaysWithoutLoading) {
   EngineOptions dummy = options();
   dummy.load_format = LoadFormat::dummy;
   dummy.kv_dtype = KvDtype::fp8;
-  const MemoryPlan plan =
-      plan_memory(dummy, weights::read_model_config(kFolder), std::size_t(8) << 30);
+  const MemoryPlan plan = plan_memory(dummy, weights::read_model_config(kFolder),
+                                      {.available_bytes = std::size_t(8) << 30});
   Engine engine(dummy);
   EXPECT_EQ(engine.info().kv_dtype, "fp8");
   EXPECT_EQ(engine.info().kv_bytes, plan.kv_bytes);

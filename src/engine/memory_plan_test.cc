@@ -21,7 +21,7 @@ PlanInput input(std::size_t available) {
   input.workspace_bytes = [](const models::StepLimits& limits) {
     return std::size_t(limits.max_rows) * 100000 + std::size_t(limits.max_context);
   };
-  input.available_bytes = available;
+  input.device.available_bytes = available;
   return input;
 }
 
@@ -117,7 +117,7 @@ TEST(EngineOptions, AreCheckedOneByOne) {
   };
   for (const std::int64_t size : {0, -16, 4, 12, 100, 512})
     refused([size](EngineOptions& o) { o.block_size = size; }, "--block-size");
-  for (const std::int64_t count : {0, -1, 257})
+  for (const std::int64_t count : {0, -1, 513})
     refused([count](EngineOptions& o) { o.max_num_seqs = count; }, "--max-num-seqs");
   for (const std::int64_t count : {std::int64_t(0), std::int64_t(1) << 40})
     refused([count](EngineOptions& o) { o.max_num_batched_tokens = count; },

@@ -2,13 +2,19 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
+#include "device/gpu.h"
+#include "engine/step_arrays.h"
 #include "engine/step_batch.h"
 #include "models/model.h"
 #include "ops/context.h"
+#include "ops/gpu/kernel_library.h"
 #include "ops/kv_cache.h"
 
 namespace isotope::engine {
@@ -20,35 +26,36 @@ struct RowResult {
   TokenOutput output;
 };
 
-/// Device memory for an array of the step. It grows when a step needs more (only the arrays with
-/// one entry for each past token do), and never shrinks.
-class DeviceArray {
- public:
-  DeviceArray(device::Device& device, std::size_t bytes);
-  /// The values as a tensor in device memory, valid until the next upload. `values` must stay until
-  /// the stream is synchronised.
-  template <typename T>
-  TensorView upload(const std::vector<T>& values, const Shape& shape);
-
- private:
-  void* store(const void* data, std::size_t bytes);
-
-  device::Device* device_;
-  device::Buffer buffer_;
-};
-
 /// Bytes that a Runner takes from the device beside the workspace.
 struct RunnerMemory {
   std::size_t logits = 0, steps = 0;
 };
 RunnerMemory runner_memory(const models::StepLimits& limits, std::int64_t vocab_size,
-                           std::int64_t max_seqs, std::int64_t block_size);
+                           std::int64_t max_seqs, const ops::KvCacheShape& kv);
+
+/// For tests of what idle rows may do: every step begins with a workspace full of NaN, and in
+/// captured steps the residual rows from `first_idle_row` on are NaN after the embedding.
+struct Poison {
+  std::int64_t first_idle_row = -1;  ///< -1: no poison
+};
 
 class Runner {
  public:
   /// All references must outlive the runner; `context` has the workspace of model and sampler.
   Runner(ops::Context& context, const models::Model& model, const ops::KvCache& kv,
          const models::StepLimits& limits, std::int64_t max_seqs);
+
+  /// The kernels that steps within the limits take. On GPUs, before anything else; nothing is
+  /// launched.
+  std::vector<jit::Unit> required_kernels();
+
+  /// On GPUs: captures a decode step of each size (ascending; each is run once before). From then
+  /// on a step of plain decodes is padded up to the next size and replayed. progress(done, total,
+  /// name).
+  void capture(
+      std::span<const std::int64_t> sizes,
+      const std::function<void(std::int64_t, std::int64_t, std::string_view)>& progress = {});
+  void set_poison(const Poison& poison) { poison_ = poison; }
 
   /// Ids at or above `limit` are never sampled.
   void set_vocab_limit(std::int64_t limit) { vocab_limit_ = limit; }
@@ -57,22 +64,37 @@ class Runner {
   /// the order of their positions; valid until the next call.
   std::span<RowResult> run(const Step& step);
 
+  /// Steps that were replayed from a graph.
+  std::int64_t replayed() const { return replayed_; }
+
  private:
-  ops::Batch upload_batch(const Step& step);
-  void sample(const TensorView& logits);
+  struct CapturedStep {
+    std::int64_t rows;
+    std::unique_ptr<device::Graph> graph;
+  };
+
+  const CapturedStep* find_graph(const Step& step) const;
+  void forward(const ops::Batch& batch);
+  void note_step(ops::Rows rows, std::int64_t num_seqs, std::int64_t num_logits);
+  void sample();
   void read_back();
+  TensorView logits(std::int64_t rows) const;
+  device::Gpu& gpu() const { return static_cast<device::Gpu&>(context_->device()); }
 
   ops::Context* context_;
   const models::Model* model_;
   const ops::KvCache* kv_;
+  models::StepLimits limits_;
+  std::int64_t max_seqs_;
   std::int64_t vocab_limit_ = std::numeric_limits<std::int64_t>::max();
 
   StepBatch host_;
-  DeviceArray token_ids_, positions_, slots_, row_seq_, seq_begin_, context_lens_, block_tables_,
-      logit_rows_, sampling_, history_, bias_ids_, bias_values_;
-  device::Buffer logits_, tokens_, logprobs_, ranks_, top_ids_, top_logprobs_;
-  std::vector<std::int32_t> host_tokens_, host_ranks_, host_top_ids_;
-  std::vector<float> host_logprobs_, host_top_logprobs_;
+  StepArrays arrays_;
+  StepResults sampled_;
+  device::Buffer logits_;
+  std::vector<CapturedStep> graphs_;  // by size
+  Poison poison_;
+  std::int64_t replayed_ = 0;
   std::vector<RowResult> results_;
 };
 

@@ -29,6 +29,19 @@ void StepBatch::fill(const Step& step, std::int64_t block_size) {
   }
 }
 
+void StepBatch::pad(std::int64_t rows) {
+  if (seq_begin.empty()) seq_begin.push_back(0);
+  for (auto row = std::int32_t(token_ids.size()); row < rows; ++row) {
+    token_ids.push_back(-1);
+    positions.push_back(0);
+    slots.push_back(-1);
+    row_seq.push_back(std::int32_t(context_lens.size()));
+    context_lens.push_back(0);
+    seq_begin.push_back(row + 1);
+    logit_rows.push_back(row);
+  }
+}
+
 void StepBatch::add_rows(const Chunk& chunk, std::int64_t block_size) {
   const Sequence& sequence = *chunk.sequence;
   const auto seq = std::int32_t(context_lens.size());

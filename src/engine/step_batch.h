@@ -32,6 +32,12 @@ struct StepBatch {
   std::vector<float> bias_values;
 
   void fill(const Step& step, std::int64_t block_size);
+  /// Whether it may be padded: each sequence has one row, and each row has logits.
+  bool plain_decode() const {
+    return token_ids.size() == context_lens.size() && token_ids.size() == logit_rows.size();
+  }
+  /// Adds idle rows (ops/batch.h) up to `rows`; their logits are computed and looked at by nobody.
+  void pad(std::int64_t rows);
 
  private:
   void clear();
