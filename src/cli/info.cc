@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/model_flags.h"
 #include "device/device.h"
+#include "device/gpu.h"
 #include "engine/memory_plan.h"
 #include "models/model.h"
 #include "text/chat_template.h"
@@ -18,6 +19,11 @@
 
 namespace isotope::cli {
 namespace {
+
+struct InfoFlags {
+  ModelFlags model;
+  std::string arch;
+};
 
 struct DTypeShare {
   std::int64_t tensors = 0, bytes = 0;
@@ -60,6 +66,10 @@ void print_architecture(const weights::ModelConfig& config, const models::ModelP
 void print_tensors(const std::filesystem::path& model) {
   fmt::print("\nTensors\n");
   std::unique_ptr<weights::TensorSource> source;
+  if (std::filesystem::is_regular_file(model)) {
+    line("none", "a configuration file alone");
+    return;
+  }
   try {
     source = weights::open_checkpoint(model);
   } catch (const Error& error) {
@@ -80,6 +90,7 @@ void print_tensors(const std::filesystem::path& model) {
 }
 
 void print_text(const std::filesystem::path& model) {
+  if (std::filesystem::is_regular_file(model)) return;
   fmt::print("\nText\n");
   try {
     const auto tokenizer = text::Tokenizer::load(model);
@@ -98,22 +109,33 @@ void print_text(const std::filesystem::path& model) {
 void print_plan(const engine::MemoryPlan& plan, std::string_view device) {
   fmt::print("\nMemory on {}\n", device);
   for (const engine::MemoryItem& item : plan.items) line(item.what, format_bytes(item.bytes));
-  line("total", format_bytes(plan.total_bytes()));
+  line("total", fmt::format("{} of {} that may be taken", format_bytes(plan.total_bytes()),
+                            format_bytes(plan.budget_bytes)));
+  if (plan.host_bytes > 0)
+    line("in host memory", fmt::format("{} (embedding table)", format_bytes(plan.host_bytes)));
   line("KV cache holds",
        fmt::format("{} tokens ({}, {} per token)", plan.kv_tokens(), name_of(plan.kv.dtype),
                    format_bytes(plan.kv.bytes_per_block() / std::size_t(plan.kv.block_size))));
   line("longest request", fmt::format("{} tokens", plan.max_model_len));
+  line("tokens in one step", fmt::format("{}", plan.limits.max_rows));
 }
 
-int run(ModelFlags& flags) {
-  engine::validate(flags.engine);
-  const weights::ModelConfig config = weights::read_model_config(flags.engine.model);
-  const models::ModelPlan plan = models::plan_model(config, {});
-  print_architecture(config, plan);
-  print_tensors(flags.engine.model);
-  print_text(flags.engine.model);
-  const auto device = device::open_device(flags.engine.device, flags.engine.threads);
-  print_plan(engine::plan_memory(flags.engine, config, device->memory().available), device->name());
+/// The device asked for; with --arch a card that need not be there.
+std::unique_ptr<device::Device> open_device(const InfoFlags& flags) {
+  const engine::EngineOptions& options = flags.model.engine;
+  if (!flags.arch.empty()) return device::open_paper_gpu(flags.arch, options.device_memory);
+  return device::open_device(options.device, options.threads);
+}
+
+int run(const InfoFlags& flags) {
+  const engine::EngineOptions& options = flags.model.engine;
+  engine::validate(options);
+  const weights::ModelConfig config = weights::read_model_config(options.model);
+  const auto device = open_device(flags);
+  print_architecture(config, models::plan_model(config, {}));
+  print_tensors(options.model);
+  print_text(options.model);
+  print_plan(engine::plan_memory(options, config, engine::plan_device(*device)), device->name());
   return 0;
 }
 
@@ -121,8 +143,12 @@ int run(ModelFlags& flags) {
 
 void add_info(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("info", "Describe a model and the memory it takes");
-  const auto flags = std::make_shared<ModelFlags>();
-  flags->add_to(command, ModelFlags::Model::positional);
+  const auto flags = std::make_shared<InfoFlags>();
+  flags->model.add_to(command, ModelFlags::Model::positional);
+  command.get_option("model")->description(
+      "Folder with config.json, weights and tokenizer, or a configuration file alone");
+  command.add_option("--arch", flags->arch,
+                     "Plan for a GPU that need not be there: gfx1201, sm_90a, …");
   command.callback([flags, &action] { action = [flags] { return run(*flags); }; });
 }
 

@@ -13,6 +13,8 @@
 namespace isotope::cli {
 namespace {
 
+using engine::EmbeddingInHost;
+using engine::HeadDtype;
 using engine::KvDtype;
 using engine::LoadFormat;
 using engine::WeightDtype;
@@ -24,6 +26,12 @@ const std::map<std::string, WeightDtype> kDtypes = {{"auto", WeightDtype::automa
                                                     {"float32", WeightDtype::f32}};
 const std::map<std::string, KvDtype> kKvDtypes = {
     {"auto", KvDtype::automatic}, {"bf16", KvDtype::bf16}, {"fp8", KvDtype::fp8}};
+const std::map<std::string, HeadDtype> kHeadDtypes = {
+    {"auto", HeadDtype::automatic}, {"bf16", HeadDtype::bf16}, {"fp8", HeadDtype::fp8}};
+const std::map<std::string, EmbeddingInHost> kEmbeddingInHost = {
+    {"auto", EmbeddingInHost::automatic},
+    {"yes", EmbeddingInHost::yes},
+    {"no", EmbeddingInHost::no}};
 const std::map<std::string, LoadFormat> kLoadFormats = {{"auto", LoadFormat::automatic},
                                                         {"dummy", LoadFormat::dummy}};
 
@@ -39,6 +47,65 @@ void add_choice(CLI::App& command, const std::string& name, T& target,
       ->type_name(names);
 }
 
+void add_size(CLI::App& command, const std::string& name, std::size_t& target,
+              const std::string& help) {
+  command
+      .add_option_function<std::string>(
+          name, [&target, name](const std::string& text) { target = parse_bytes(text, name); },
+          help)
+      ->type_name("SIZE");
+}
+
+void add_weight_flags(CLI::App& command, engine::EngineOptions& engine) {
+  add_choice(command, "--dtype", engine.dtype, kDtypes,
+             "Weights and activations (auto: FP32 checkpoints stay FP32, all others BF16 or FP8)");
+  add_choice(command, "--kv-cache-dtype", engine.kv_dtype, kKvDtypes, "KV cache (auto: bf16)");
+  add_choice(
+      command, "--lm-head-dtype", engine.head_dtype, kHeadDtypes,
+      "fp8: quantize the output head while loading, a scale per row (auto: on GPUs with less "
+      "than 24 GiB, unless it is tied to the embedding)");
+  add_choice(command, "--embedding-in-host", engine.embedding_in_host, kEmbeddingInHost,
+             "GPUs: keep an untied embedding table in host memory (auto: with at most 24 GiB)");
+  add_choice(command, "--load-format", engine.load_format, kLoadFormats,
+             "dummy: random weights of the right shapes, from config.json alone");
+}
+
+void add_step_flags(CLI::App& command, engine::EngineOptions& engine) {
+  command
+      .add_option("--max-model-len", engine.max_model_len,
+                  "Longest prompt plus answer in tokens (0: the model's, as memory allows)")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--max-num-seqs", engine.max_num_seqs, "Most sequences in one step")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option(
+          "--max-num-batched-tokens", engine.max_num_batched_tokens,
+          "Most tokens in one step (default: 512 on a CPU, 2048 on a GPU, 1024 on one with at "
+          "most 24 GiB)")
+      ->check(CLI::PositiveNumber);
+}
+
+void add_memory_flags(CLI::App& command, engine::EngineOptions& engine) {
+  command
+      .add_option("--gpu-memory-utilization", engine.gpu_memory_utilization,
+                  "The part of a GPU's memory that may be taken")
+      ->capture_default_str();
+  add_size(command, "--device-memory", engine.device_memory,
+           "Use a GPU as if it had only that much memory, such as 16GiB");
+  command.add_option("--block-size", engine.block_size, "Tokens in one block of the KV cache")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  add_size(command, "--kv-cache-memory-bytes", engine.kv_memory,
+           "Memory for the KV cache, such as 2GiB (default: chosen from what is available)");
+  command
+      .add_option("--num-kv-blocks", engine.num_kv_blocks,
+                  "Blocks of the KV cache, instead of a size in bytes")
+      ->check(CLI::NonNegativeNumber);
+  command.add_flag("!--no-enable-prefix-caching", engine.prefix_caching,
+                   "Compute every prompt in full");
+}
+
 }  // namespace
 
 void ModelFlags::add_to(CLI::App& command, Model model) {
@@ -51,45 +118,22 @@ void ModelFlags::add_to(CLI::App& command, Model model) {
                      "Name that requests use (default: the folder's name)");
   command.add_option("--chat-template", chat_template, "File with a Jinja template to use instead")
       ->type_name("FILE");
+  add_engine_flags(command, engine);
+}
+
+void add_engine_flags(CLI::App& command, engine::EngineOptions& engine) {
   command.add_option("--device", engine.device, "auto, cpu, cuda[:N] or hip[:N]")
       ->capture_default_str();
   command.add_option("--threads", engine.threads, "CPU threads (0: all available)")
       ->capture_default_str()
       ->check(CLI::Range(0, 4096));
-  add_choice(command, "--dtype", engine.dtype, kDtypes,
-             "Weights and activations (auto: FP32 checkpoints stay FP32, all others BF16 or FP8)");
-  add_choice(command, "--kv-cache-dtype", engine.kv_dtype, kKvDtypes, "KV cache (auto: bf16)");
-  add_choice(command, "--load-format", engine.load_format, kLoadFormats,
-             "dummy: random weights of the right shapes, from config.json alone");
-  command
-      .add_option("--max-model-len", engine.max_model_len,
-                  "Longest prompt plus answer in tokens (0: the model's, as memory allows)")
-      ->check(CLI::NonNegativeNumber);
-  command.add_option("--max-num-seqs", engine.max_num_seqs, "Most sequences in one step")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  command
-      .add_option("--max-num-batched-tokens", engine.max_num_batched_tokens,
-                  "Most tokens in one step")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  command.add_option("--block-size", engine.block_size, "Tokens in one block of the KV cache")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  command.add_option_function<std::string>(
-      "--kv-cache-memory-bytes",
-      [this](const std::string& text) {
-        engine.kv_memory = parse_bytes(text, "--kv-cache-memory-bytes");
-      },
-      "Memory for the KV cache, such as 2GiB (default: chosen from what is available)");
-  command
-      .add_option("--num-kv-blocks", engine.num_kv_blocks,
-                  "Blocks of the KV cache, instead of a size in bytes")
-      ->check(CLI::NonNegativeNumber);
-  command.add_flag("!--no-enable-prefix-caching", engine.prefix_caching,
-                   "Compute every prompt in full");
+  add_weight_flags(command, engine);
+  add_step_flags(command, engine);
+  add_memory_flags(command, engine);
   command.add_flag("--batch-invariant,!--no-batch-invariant", engine.batch_invariant,
                    "Answers do not depend on the batch, to the bit (default: on)");
+  command.add_flag("--enforce-eager", engine.enforce_eager,
+                   "GPUs: launch every kernel of a decode step, instead of captured graphs");
   command.add_option("--seed", engine.seed, "Seed of requests that bring none")
       ->capture_default_str();
 }

@@ -15,6 +15,9 @@ class App;
 
 namespace isotope::cli {
 
+/// The flags of the engine: device, weights, steps, memory.
+void add_engine_flags(CLI::App& command, engine::EngineOptions& engine);
+
 struct ModelFlags {
   engine::EngineOptions engine;
   std::string served_model_name;
