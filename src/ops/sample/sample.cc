@@ -4,6 +4,7 @@
 
 #include "device/cpu/cpu_device.h"
 #include "ops/sample/sample_forms.h"
+#include "ops/sample/sample_gpu.h"
 
 namespace isotope::ops {
 namespace {
@@ -62,9 +63,7 @@ void sample(Context& context, const TensorView& logits, const SampleBatch& batch
   const std::int64_t rows = logits.shape[0];
   if (rows == 0) return;
   check(logits, batch, result);
-  if (context.device().kind() != device::Kind::cpu)
-    fail(ErrorCode::unsupported, "sample: no kernel for a {} device",
-         device::name_of(context.device().kind()));
+  if (context.on_gpu()) return gpu::sample_gpu(context, logits, batch, result);
   auto& cpu = static_cast<device::CpuDevice&>(context.device());
   const Workspace::Scope scope(context.workspace());
   const std::size_t row_bytes = sample_row_scratch(logits.shape[1]);
@@ -85,7 +84,8 @@ void sample(Context& context, const TensorView& logits, const SampleBatch& batch
 }
 
 std::size_t sample_scratch(std::int64_t rows, std::int64_t vocab) {
-  return sample_row_scratch(vocab) * std::size_t(std::min(rows, kRowsAtOnce));
+  const std::size_t cpu = sample_row_scratch(vocab) * std::size_t(std::min(rows, kRowsAtOnce));
+  return std::max(cpu, gpu::sample_gpu_scratch(rows, vocab));
 }
 
 }  // namespace isotope::ops

@@ -10,9 +10,6 @@
 
 namespace isotope::ops {
 
-/// Below this a temperature means greedy: dividing by it would only overflow.
-inline constexpr float kMinTemperature = 1e-5f;
-
 /// One row's part of a SampleBatch.
 struct RowInput {
   std::span<float> logits;  ///< [vocab], overwritten
