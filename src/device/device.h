@@ -40,8 +40,8 @@ class Buffer {
   std::size_t size_ = 0;
 };
 
-/// An in-order queue of work. On the CPU work is done when the call returns; on a GPU it is queued, and host memory
-/// that a copy reads or writes must stay as it is until synchronize().
+/// An in-order queue of work. On the CPU work is done when the call returns; on a GPU it is queued,
+/// and host memory that a copy reads or writes must stay as it is until synchronize().
 class Stream {
  public:
   virtual ~Stream() = default;
@@ -74,10 +74,10 @@ class Device {
   virtual void release(void* data, std::size_t bytes) noexcept = 0;
 };
 
-/// `name` as on the command line: "cpu", "cuda[:N]", "hip[:N]", or "auto": the best usable discrete GPU, else the CPU,
-/// told in the log with the reason. `threads` of the CPU ≤ 0: all available.
-/// Errors: invalid_argument for a name or number that is none; unsupported for a device that cannot be used, with the
-/// reason and the next step.
+/// `name` as on the command line: "cpu", "cuda[:N]", "hip[:N]", or "auto": the best usable discrete
+/// GPU, else the CPU, told in the log with the reason. `threads` of the CPU ≤ 0: all available.
+/// Errors: invalid_argument for a name or number that is none; not_found without a driver;
+/// unsupported for a device that cannot be used. Each says the next step.
 std::unique_ptr<Device> open_device(std::string_view name, int threads = 0);
 
 }  // namespace isotope::device

@@ -45,17 +45,13 @@ DriverLibrary::DriverLibrary(const Sought& sought) : sought_(sought) {
     const std::string reason = loader_error();
     if (first_reason.empty()) first_reason = reason;
   }
-  fail(ErrorCode::unsupported, "no {} driver: {}; {}", sought.vendor, first_reason,
+  fail(ErrorCode::not_found, "no {} driver: {}; {}", sought.vendor, first_reason,
        sought.if_missing);
 }
 
 void* DriverLibrary::symbol(const char* name) const {
   if (void* found = ::dlsym(handle_, name)) return found;
   fail(ErrorCode::unsupported, "{} has no {}: {}", file_, name, sought_.if_old);
-}
-
-bool driver_library_named(Kind kind) {
-  return named_library(kind == Kind::hip ? "ISOTOPE_HIP_LIBRARY" : "ISOTOPE_CUDA_LIBRARY");
 }
 
 void check_launch(std::string_view kernel, const Launch& launch, std::size_t params_bytes,

@@ -99,7 +99,8 @@ class GpuDriver {
                               bool overlap, void* stream) const = 0;
 };
 
-/// Errors: unsupported, saying what was looked for, what came of it and what to do.
+/// Errors: not_found if no driver is installed; unsupported if it cannot be used. They say what was
+/// looked for, what came of it and what to do.
 std::shared_ptr<const GpuDriver> open_cuda_driver();
 std::shared_ptr<const GpuDriver> open_hip_driver();
 
@@ -114,6 +115,8 @@ class DriverLibrary {
     const char* if_missing;              ///< what to do when there is none
     const char* if_old;                  ///< what to do when it lacks a function
   };
+  /// Errors: not_found if there is none; unsupported if the one that the environment names cannot
+  /// be loaded.
   explicit DriverLibrary(const Sought& sought);
 
   const std::string& file() const { return file_; }
@@ -131,9 +134,6 @@ class DriverLibrary {
   std::string file_;
   void* handle_ = nullptr;
 };
-
-/// Whether the environment names a library for this kind of driver.
-bool driver_library_named(Kind kind);
 
 /// Errors: internal, naming kernel and what is exceeded: a launch must never reach a driver that
 /// refuses it.

@@ -51,8 +51,8 @@ std::vector<Candidate> list_cards(const std::shared_ptr<const GpuDriver>& driver
   return cards;
 }
 
-/// Usable discrete cards of one vendor, for `auto`: what stands in the way is told, never thrown. A
-/// missing driver is no news unless the environment names it.
+/// Usable discrete cards of one vendor, for `auto`: what stands in the way is told, never thrown.
+/// That there is no driver is no news.
 void collect(Kind kind, std::vector<Candidate>& usable, std::vector<std::string>& reasons) {
   try {
     const auto driver = open_driver(kind);
@@ -68,10 +68,10 @@ void collect(Kind kind, std::vector<Candidate>& usable, std::vector<std::string>
         usable.push_back(std::move(card));
     }
   } catch (const Error& error) {
-    if (driver_library_named(kind))
-      log_warning("device", "{}", error.what());
-    else
+    if (error.code() == ErrorCode::not_found)
       log_debug("device", "{}", error.what());
+    else
+      log_warning("device", "{}", error.what());
   }
 }
 
@@ -97,8 +97,9 @@ std::unique_ptr<Device> open_auto(int threads) {
       usable.erase(usable.begin() + std::ptrdiff_t(best));
     }
   }
-  log_info("device", "auto chooses the CPU: {}",
-           found > 0 || !reasons.empty() ? "no GPU can be used" : "no GPU driver is installed");
+  log_info(
+      "device", "auto chooses the CPU: {}",
+      found > 0 || !reasons.empty() ? "no GPU can be used" : "no usable GPU driver is installed");
   return std::make_unique<CpuDevice>(threads);
 }
 

@@ -75,6 +75,7 @@ class PaperGpu final : public Gpu, private Stream {
     properties_.l2_bytes = card.l2_bytes;
     properties_.memory_bytes = memory_bytes ? memory_bytes : card.memory_bytes;
     properties_.overlapped_launch = card.arch == "sm_90a";
+    properties_.paper = true;
     limits_.threads = 1024;
     limits_.grid = {0x7fffffff, 65535, 65535};
     limits_.grid_threads = amd ? 0xffffffffu : std::uint64_t(limits_.grid[0]) * limits_.threads;

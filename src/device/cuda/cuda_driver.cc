@@ -20,6 +20,7 @@ constexpr int kComputeCapabilityMajor = 75, kComputeCapabilityMinor = 76;
 constexpr int kMaxSharedMemoryPerMultiprocessor = 81;
 constexpr int kMaxSharedMemoryPerBlockOptin = 97;
 
+constexpr int kStubLibrary = 34;  // CUresult
 constexpr unsigned kHostAllocPortable = 1, kHostAllocDeviceMap = 2;
 constexpr unsigned kStreamNonBlocking = 1;
 /// Calls of this thread that could not be captured are errors; other threads go on as they like.
@@ -148,8 +149,14 @@ class CudaDriver final : public GpuDriver {
     const DriverStatus status{f_.cuInit(0), "cuInit"};
     int version = 0;
     f_.cuDriverGetVersion(&version);
-    identity_ =
-        fmt::format("CUDA driver {}.{} ({})", version / 1000, version % 1000 / 10, library_.file());
+    identity_ = version == 0 ? fmt::format("CUDA driver ({})", library_.file())
+                             : fmt::format("CUDA driver {}.{} ({})", version / 1000,
+                                           version % 1000 / 10, library_.file());
+    if (status.code == kStubLibrary)
+      fail(ErrorCode::unsupported,
+           "{} is the stub that programs are linked with; name NVIDIA's own libcuda.so.1, or use "
+           "--device cpu",
+           library_.file());
     if (!status.ok() && !status.no_device())
       fail(ErrorCode::unsupported,
            "{} does not start: {} ({}); see what nvidia-smi says, or use --device cpu", identity_,
