@@ -112,6 +112,16 @@ ISOTOPE_DEVICE void store16(void* p, Vec16 v) { store_aligned(p, v); }
 ISOTOPE_DEVICE void store8(void* p, Vec8 v) { store_aligned(p, v); }
 ISOTOPE_DEVICE void prefetch_l2(const void*) {}
 
+#if defined(ISOTOPE_GFX12)
+constexpr bool kAsyncCopies = false;
+#else
+constexpr bool kAsyncCopies = true;
+#endif
+ISOTOPE_DEVICE void copy_async16(void* shared, const void* global) { store16(shared, load16(global)); }
+ISOTOPE_DEVICE void copy_async_commit() {}
+template <int pending>
+ISOTOPE_DEVICE void copy_async_wait() {}
+
 ISOTOPE_DEVICE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 ISOTOPE_DEVICE bool isnan(float v) { return v != v; }
 ISOTOPE_DEVICE bool isinf(float v) { return (bits_of(v) & 0x7fffffffu) == 0x7f800000u; }

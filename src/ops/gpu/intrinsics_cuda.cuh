@@ -58,6 +58,17 @@ ISOTOPE_DEVICE void store16(void* p, Vec16 v) { *static_cast<Vec16*>(p) = v; }
 ISOTOPE_DEVICE void store8(void* p, Vec8 v) { *static_cast<Vec8*>(p) = v; }
 ISOTOPE_DEVICE void prefetch_l2(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 
+constexpr bool kAsyncCopies = true;
+ISOTOPE_DEVICE void copy_async16(void* shared, const void* global) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(u32(__cvta_generic_to_shared(shared))), "l"(global)
+               : "memory");
+}
+ISOTOPE_DEVICE void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int pending>
+ISOTOPE_DEVICE void copy_async_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
+}
+
 ISOTOPE_DEVICE u32 bits_of(float v) { return __float_as_uint(v); }
 ISOTOPE_DEVICE float float_of(u32 v) { return __uint_as_float(v); }
 ISOTOPE_DEVICE float exp2(float v) {

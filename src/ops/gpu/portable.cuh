@@ -55,6 +55,8 @@ namespace isotope::gpu {
 //   load_stream(p)  Vec16 that is read once (weights): does not stay in the nearest cache
 //   load16(p) load8(p) load4(p)    cached, aligned;  store16, store8 likewise
 //   prefetch_l2(p)                 a hint
+//   kAsyncCopies, copy_async16(shared, global), copy_async_commit(), copy_async_wait<pending groups>()   of this thread;
+//                                  where kAsyncCopies is false the copy is done at once
 //   exp2(x) log2(x) rsqrt(x) rcp(x) sqrt(x)   hardware approximations, a few ulp
 //   fma(a,b,c) min max fabs floor  IEEE; min/max return the other operand if one is NaN
 //   isnan(x), isinf(x), bits_of(float) u32, float_of(u32)

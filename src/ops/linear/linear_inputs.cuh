@@ -1,0 +1,180 @@
+// One input row of a product, normed or as it is, brought into the order of the fragments by 256 threads. The same
+// arithmetic whether a kernel of its own does it or the product's prologue.
+#pragma once
+
+#include "ops/linear/linear_decode_params.h"
+#include "ops/linear/linear_fragments.cuh"
+
+namespace isotope::gpu {
+
+constexpr int kInputThreads = 256;
+constexpr int kInputWarps = kInputThreads / kWarp;
+
+/// Where a row goes: row `row` of a tile of `tile_rows` (≤ kMmaRows) rows.
+struct InputTarget {
+  u8* tile;
+  float* scales;  ///< of this row: one, or one for each 128 values of k
+  int tile_rows, row;
+};
+
+/// Elements [i, i + 4) of a row, zeros behind k.
+ISOTOPE_DEVICE void load_four(const LinearSource& s, i64 row, int i, float (&v)[4]) {
+#pragma unroll
+  for (int e = 0; e < 4; ++e) v[e] = 0.0f;
+  if (i >= s.k) return;
+  if (s.bf16) {
+    const u16* x = static_cast<const u16*>(s.x) + row * s.stride + i;
+    if (s.aligned) {
+      const Vec8 a = load8(x);
+      v[0] = bf16_lo(a.w[0]), v[1] = bf16_hi(a.w[0]), v[2] = bf16_lo(a.w[1]), v[3] = bf16_hi(a.w[1]);
+      return;
+    }
+#pragma unroll
+    for (int e = 0; e < 4; ++e)
+      if (i + e < s.k) v[e] = bf16_to_float(x[e]);
+    return;
+  }
+  const float* x = static_cast<const float*>(s.x) + row * s.stride + i;
+  if (s.aligned) {
+    const Vec16 a = load16(x);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) v[e] = float_of(a.w[e]);
+    return;
+  }
+#pragma unroll
+  for (int e = 0; e < 4; ++e)
+    if (i + e < s.k) v[e] = x[e];
+}
+
+ISOTOPE_DEVICE void multiply_norm(const LinearSource& s, int i, float factor, float (&v)[4]) {
+  if (i >= s.k) return;
+  if (s.aligned) {
+    const Vec16 g = load16(s.norm + i);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) v[e] = v[e] * factor * float_of(g.w[e]);
+    return;
+  }
+#pragma unroll
+  for (int e = 0; e < 4; ++e)
+    if (i + e < s.k) v[e] = v[e] * factor * s.norm[i + e];
+}
+
+/// Over the block; `shared` holds kInputWarps floats. All threads get the result.
+ISOTOPE_DEVICE float block_sum(float v, float* shared) {
+  v = warp_sum(v);
+  block_barrier();
+  if (lane_index() == 0) shared[warp_index()] = v;
+  block_barrier();
+  float sum = shared[0];
+#pragma unroll
+  for (int w = 1; w < kInputWarps; ++w) sum += shared[w];
+  return sum;
+}
+ISOTOPE_DEVICE float block_max(float v, float* shared) {
+  v = warp_max(v);
+  block_barrier();
+  if (lane_index() == 0) shared[warp_index()] = v;
+  block_barrier();
+  float most = shared[0];
+#pragma unroll
+  for (int w = 1; w < kInputWarps; ++w) most = max(most, shared[w]);
+  return most;
+}
+
+/// 1 / sqrt(mean(x²) + eps), the same for all threads.
+ISOTOPE_DEVICE float norm_factor(const LinearSource& s, i64 row, float* shared) {
+  float sum = 0.0f;
+  for (int i = thread_index() * 4; i < s.k; i += kInputThreads * 4) {
+    float v[4];
+    load_four(s, row, i, v);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) sum = fma(v[e], v[e], sum);
+  }
+  return rsqrt(block_sum(sum, shared) / float(s.k) + s.eps);
+}
+
+/// The fragment address of element i (a multiple of 4) of a row; `block` is added to its block.
+ISOTOPE_DEVICE u8* element_address(const InputTarget& t, int i, int block) {
+  const int step = i / kStepValues, v = i % kStepValues / kVectorValues, e = i % kVectorValues;
+  int within;
+#if defined(ISOTOPE_GFX12)
+  block += vector_block(v);
+  within = kFp8 ? e : 2 * e;
+#else
+  block += kFp8 ? e / 8 : 0;
+  within = e % 8 * 2;
+#endif
+  const i64 index = (i64(step * kInputVectors + block) * t.tile_rows + t.row) * kLanesPerRow + vector_lane(v);
+  return t.tile + index * 16 + within;
+}
+
+/// The power of two 2^(target - exponent of `largest`) as the exponent field of a float, and its inverse.
+ISOTOPE_DEVICE int scale_field(int field) { return min(max(field, 1), 253); }
+ISOTOPE_DEVICE float power_of_field(int field) { return float_of(u32(field) << 23); }
+
+/// Writes row `m` of the product (zeros if there is none). All 256 threads take part.
+ISOTOPE_DEVICE void prepare_row(const LinearSource& s, int m, const InputTarget& t, float* shared) {
+  i64 row = m < s.rows ? i64(m) : i64(-1);
+  if (row >= 0 && s.row_index) row = s.row_index[m];
+  const bool idle = row < 0;
+  const float factor = !idle && s.norm ? norm_factor(s, row, shared) : 1.0f;
+  float largest = 0.0f;
+  // A warp's 128 values are one block of k.
+  for (int i = thread_index() * 4; i < s.padded_k; i += kInputThreads * 4) {
+    float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    if (!idle) {
+      load_four(s, row, i, v);
+      if (s.norm) multiply_norm(s, i, factor, v);
+    }
+    const Vec8 rounded = {{bf16x2_of(v[0], v[1]), bf16x2_of(v[2], v[3])}};
+    if constexpr (kInputRowScales || kInputBlockScales) {
+      v[0] = bf16_lo(rounded.w[0]), v[1] = bf16_hi(rounded.w[0]);
+      v[2] = bf16_lo(rounded.w[1]), v[3] = bf16_hi(rounded.w[1]);
+    }
+    if constexpr (kInputBlockScales) {
+      float most = max(max(fabs(v[0]), fabs(v[1])), max(fabs(v[2]), fabs(v[3])));
+      most = warp_max(most);
+      const u32 bits = bits_of(most);
+      const int field = scale_field(262 - int(bits >> 23) - ((bits & 0x7fffffu) > 0x600000u ? 1 : 0));
+      const float scale = power_of_field(field);
+      float rest[4];
+      u32 hi = 0, lo = 0;
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        v[e] *= scale;
+        if (isinf(v[e])) v[e] = float_of(0x7fc00000u);  // it would become 448
+      }
+#pragma unroll
+      for (int e = 0; e < 4; e += 2) {
+        const u16 codes = fp8x2_of(v[e], v[e + 1]);
+        float a, b;
+        fp8x2_to_f32(codes, &a, &b);
+        rest[e] = v[e] - a;
+        rest[e + 1] = v[e + 1] - b;
+        hi |= u32(codes) << (8 * e);
+        lo |= u32(fp8x2_of(rest[e], rest[e + 1])) << (8 * e);
+      }
+      *reinterpret_cast<u32*>(element_address(t, i, 0)) = hi;
+      *reinterpret_cast<u32*>(element_address(t, i, kInputVectors / 2)) = lo;
+      if (lane_index() == 0) t.scales[i / 128] = power_of_field(254 - field);
+    } else {
+      if constexpr (kInputRowScales)
+        largest = max(largest, max(max(fabs(v[0]), fabs(v[1])), max(fabs(v[2]), fabs(v[3]))));
+      store8(element_address(t, i, 0), rounded);
+    }
+  }
+  if constexpr (kInputRowScales) {
+    // The exponent is known only now: BF16 becomes F16 where it lies, each thread its own.
+    const int field = scale_field(268 - int(bits_of(block_max(largest, shared)) >> 23));
+    const float scale = power_of_field(field);
+    for (int i = thread_index() * 4; i < s.padded_k; i += kInputThreads * 4) {
+      u8* at = element_address(t, i, 0);
+      const Vec8 a = load8(at);
+      store8(at, {{f16x2_of(bf16_lo(a.w[0]) * scale, bf16_hi(a.w[0]) * scale),
+                   f16x2_of(bf16_lo(a.w[1]) * scale, bf16_hi(a.w[1]) * scale)}});
+    }
+    if (thread_index() == 0) t.scales[0] = power_of_field(254 - field);
+  }
+}
+
+}  // namespace isotope::gpu
