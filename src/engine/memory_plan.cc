@@ -260,6 +260,7 @@ MemoryPlan plan_memory(const EngineOptions& options, const PlanInput& input) {
   const auto plan_steps = [&] {
     plan.limits = step_limits(batched_tokens(options, input.device), options.max_num_seqs,
                               plan.max_model_len);
+    plan.limits.gpu = input.device.gpu;
     plan.workspace_bytes =
         step_workspace(input.workspace_bytes(plan.limits), plan.limits, model.vocab_size);
     const RunnerMemory runner =

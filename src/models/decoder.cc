@@ -9,7 +9,7 @@
 #include "ops/embed/embed.h"
 #include "ops/linear_add/linear_add.h"
 #include "ops/norm_linear/norm_linear.h"
-#include "ops/swiglu/swiglu.h"
+#include "ops/norm_swiglu/norm_swiglu.h"
 
 namespace isotope::models {
 namespace {
@@ -100,11 +100,9 @@ void Decoder::mlp_block(ops::Context& context, const DecoderLayer& layer, const 
   Workspace& workspace = context.workspace();
   const Workspace::Scope scope(workspace);
   const std::int64_t rows = batch.rows.total;
-  const TensorView gate_up = workspace.take(activation_, {rows, 2 * spec_.intermediate_size});
   const TensorView inner = workspace.take(activation_, {rows, spec_.intermediate_size});
-  ops::norm_linear(context, x, {}, layer.mlp_norm, spec_.rms_norm_eps, layer.gate_up.weight,
-                   gate_up, batch.rows);
-  ops::swiglu(context, gate_up, inner);
+  ops::norm_swiglu(context, x, layer.mlp_norm, spec_.rms_norm_eps, layer.gate_up.weight, inner,
+                   batch.rows);
   ops::linear_add(context, inner, layer.down.weight, x, batch.rows);
 }
 
@@ -120,10 +118,11 @@ std::size_t decoder_workspace_bytes(const DecoderSpec& spec, DType activation,
       std::max({ops::norm_linear_scratch(rows, spec.hidden_size),
                 ops::attention_scratch(rows, spec.num_heads, spec.head_dim, limits.max_context),
                 ops::linear_add_scratch(rows, spec.q_size())});
-  const std::size_t mlp = tensor(rows, 2 * spec.intermediate_size) +
-                          tensor(rows, spec.intermediate_size) +
-                          std::max(ops::norm_linear_scratch(rows, spec.hidden_size),
-                                   ops::linear_add_scratch(rows, spec.intermediate_size));
+  const std::size_t mlp =
+      tensor(rows, spec.intermediate_size) +
+      std::max(ops::norm_swiglu_scratch(rows, spec.hidden_size, spec.intermediate_size, activation,
+                                        limits.gpu),
+               ops::linear_add_scratch(rows, spec.intermediate_size));
   const std::size_t head = ops::norm_linear_scratch(limits.max_logits, spec.hidden_size);
   return residual + std::max({attention, mlp, head});
 }

@@ -11,6 +11,7 @@
 #include "models/decoder.h"
 #include "models/rope.h"
 #include "models/tensor_names.h"
+#include "ops/norm_swiglu/norm_swiglu.h"
 #include "weights/quantize_tensor.h"
 
 namespace isotope::models {
@@ -173,12 +174,12 @@ class Loader {
     }
   }
 
-  Linear load_stack(std::int64_t layer, const std::vector<Projection>& projections,
-                    std::int64_t k) {
+  Linear load_stack(std::int64_t layer, const std::vector<Projection>& projections, std::int64_t k,
+                    const ops::PackOptions& pack_options = {}) {
     std::vector<std::pair<std::string, std::int64_t>> prefixes;
     for (const Projection& projection : projections)
       prefixes.emplace_back(names_.linear(layer, projection.name), projection.features);
-    return load_linear(prefixes, k);
+    return load_linear(prefixes, k, pack_options);
   }
 
   DecoderLayer load_layer(std::int64_t i) {
@@ -191,7 +192,8 @@ class Loader {
     }
     layer.output = load_stack(i, {{"self_attn.o_proj", spec_.hidden_size}}, spec_.q_size());
     layer.mlp_norm = load_norm(names_.norm(i, "post_attention_layernorm"), spec_.hidden_size);
-    layer.gate_up = load_stack(i, gate_up_projections(spec_), spec_.hidden_size);
+    layer.gate_up = load_stack(i, gate_up_projections(spec_), spec_.hidden_size,
+                               {.row_order = ops::norm_swiglu_row_order(context_)});
     layer.down = load_stack(i, {{"mlp.down_proj", spec_.hidden_size}}, spec_.intermediate_size);
     return layer;
   }
@@ -279,36 +281,11 @@ struct MatrixShape {
   std::int64_t n, k;
 };
 
-constexpr std::int64_t kScaleBlock = 128, kTileRows = 128, kTileBytes = 128, kVectorBytes = 16;
-
-std::size_t product(std::int64_t a, std::int64_t b) {
-  return std::size_t(checked_mul(a, b, "bytes of a weight"));
-}
-
-/// `rows` counts with padding; a block's scale stands once for each eight rows.
-std::size_t scale_bytes(std::int64_t rows, std::int64_t k, ScaleLayout layout) {
-  if (layout == ScaleLayout::none) return 0;
-  if (layout == ScaleLayout::block_128x128)
-    return product(ceil_div(rows, std::int64_t(8)), ceil_div(k, kScaleBlock)) * sizeof(float);
-  return std::size_t(rows) * sizeof(float);
-}
-
 std::size_t packed_bytes(std::int64_t n, std::int64_t k, DType dtype, ScaleLayout scale_layout,
                          ops::WeightLayout layout) {
-  const auto element = std::int64_t(size_of(dtype));
-  switch (layout) {
-    case ops::WeightLayout::cpu_tile16:
-      return ops::packed_bytes(n, k, dtype, scale_layout);
-    case ops::WeightLayout::row_major_f32:
-      return product(n, k) * sizeof(float);
-    case ops::WeightLayout::gpu_tile128: {
-      const std::int64_t rows = round_up(n, kTileRows);
-      return product(rows, round_up(k * element, kTileBytes)) + scale_bytes(rows, k, scale_layout);
-    }
-    case ops::WeightLayout::gpu_rows:
-      return product(n, round_up(k * element, kVectorBytes)) + scale_bytes(n, k, scale_layout);
-  }
-  assertion_failed("known weight layout", __FILE__, __LINE__);
+  if (layout == ops::WeightLayout::row_major_f32)
+    return std::size_t(checked_mul(n, k, "bytes of a weight")) * sizeof(float);
+  return ops::packed_bytes(n, k, dtype, scale_layout, layout);
 }
 
 /// The matrices of one layer as they are packed.

@@ -29,6 +29,7 @@ struct StepLimits {
       0;  ///< tokens in one step (max_num_batched_tokens, at least max_num_seqs)
   std::int64_t max_logits = 0;   ///< rows with logits in one step
   std::int64_t max_context = 0;  ///< longest sequence
+  bool gpu = false;              ///< the workspace of a GPU, where some intermediate values stay in registers
 };
 
 /// How the numbers of a model are kept.

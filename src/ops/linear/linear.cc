@@ -1,6 +1,7 @@
 // matmul: shapes are checked here, once; the forms trust them.
 #include "base/error.h"
 #include "ops/linear/linear_forms.h"
+#include "ops/linear/linear_gpu.h"
 #include "ops/linear/linear_weight.h"
 
 namespace isotope::ops {
@@ -30,8 +31,14 @@ void matmul(Context& context, const TensorView& x, const LinearWeight& weight, c
             Rows rows, bool accumulate) {
   check(x, weight, y, rows, accumulate);
   if (rows.total == 0) return;
-  if (context.device().kind() != device::Kind::cpu)
-    fail(ErrorCode::unsupported, "matmul does not run on device {}", context.device().name());
+  if (context.on_gpu()) {
+    gpu::LinearCall call;
+    call.x = x;
+    call.weight = &weight;
+    call.epilogue = accumulate ? gpu::Epilogue::add : gpu::Epilogue::store;
+    call.y = y;
+    return gpu::linear_by_phase(context, call, rows);
+  }
   // The path was chosen when the weight was packed.
   if (weight.layout == WeightLayout::row_major_f32)
     matmul_oracle(context, x, weight, y, accumulate);

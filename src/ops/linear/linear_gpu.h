@@ -2,6 +2,7 @@
 // linear_add and matmul are made of these.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "ops/context.h"
@@ -33,8 +34,18 @@ void linear_decode(Context& context, const LinearCall& call, std::int64_t begin,
 /// values of k). An output row's bits do not depend on `begin` or `count`.
 void linear_prefill(Context& context, const LinearCall& call, std::int64_t begin, std::int64_t count);
 
+/// Rows [0, rows.decode) by linear_decode, the others by linear_prefill.
+inline void linear_by_phase(Context& context, const LinearCall& call, Rows rows) {
+  if (rows.decode > 0) linear_decode(context, call, 0, rows.decode);
+  if (rows.total > rows.decode)
+    linear_prefill(context, call, rows.decode, rows.total - rows.decode);
+}
+
 /// Workspace that either takes for up to `rows` rows.
 std::size_t linear_decode_scratch(std::int64_t rows, std::int64_t k);
 std::size_t linear_prefill_scratch(std::int64_t rows, std::int64_t k);
+inline std::size_t linear_scratch(std::int64_t rows, std::int64_t k) {
+  return std::max(linear_decode_scratch(rows, k), linear_prefill_scratch(rows, k));
+}
 
 }  // namespace isotope::ops::gpu

@@ -1,10 +1,12 @@
 #include "ops/linear_add/linear_add.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/checked.h"
 #include "base/error.h"
 #include "device/cpu/cpu_device.h"
+#include "ops/linear/linear_gpu.h"
 
 namespace isotope::ops {
 namespace {
@@ -41,12 +43,18 @@ void linear_add(Context& context, const TensorView& x, const LinearWeight& weigh
   if (!floats || x.shape.rank() != 2 || x.shape[0] != m || x.shape[1] != weight.k)
     fail(ErrorCode::internal, "linear_add: x is {} {}, expected bf16 or f32 [{}, {}]",
          name_of(x.dtype), x.shape.to_string(), m, weight.k);
+  if (context.on_gpu()) {
+    gpu::LinearCall call;
+    call.x = x;
+    call.weight = &weight;
+    call.epilogue = gpu::Epilogue::add;
+    call.y = residual;
+    return gpu::linear_by_phase(context, call, rows);
+  }
   const DType dtype = weight.dtype == DType::f32 ? DType::f32 : DType::bf16;
   if (x.dtype == dtype && weight.k == weight.padded_k && x.dense())
     return matmul(context, x, weight, residual, rows, true);
 
-  if (context.device().kind() != device::Kind::cpu)
-    fail(ErrorCode::unsupported, "linear_add does not run on device {}", context.device().name());
   const Workspace::Scope scope(context.workspace());
   const TensorView padded = context.workspace().take(dtype, {m, weight.padded_k});
   auto& pool = static_cast<device::CpuDevice&>(context.device()).pool();
@@ -55,8 +63,9 @@ void linear_add(Context& context, const TensorView& x, const LinearWeight& weigh
 }
 
 std::size_t linear_add_scratch(std::int64_t rows, std::int64_t k) {
-  // FP32 at most, and what aligning it may cost.
-  return std::size_t(rows * round_up(k, kPadding)) * sizeof(float) + 64;
+  // On the CPU FP32 at most, and what aligning it may cost.
+  const std::size_t cpu = std::size_t(rows * round_up(k, kPadding)) * sizeof(float) + 64;
+  return std::max(cpu, gpu::linear_scratch(rows, k));
 }
 
 }  // namespace isotope::ops

@@ -1,8 +1,11 @@
 #include "ops/norm_linear/norm_linear.h"
 
+#include <algorithm>
+
 #include "base/checked.h"
 #include "base/error.h"
 #include "device/cpu/cpu_device.h"
+#include "ops/linear/linear_gpu.h"
 #include "ops/norm_linear/rms_norm.h"
 
 namespace isotope::ops {
@@ -36,8 +39,16 @@ void norm_linear(Context& context, const TensorView& x, const TensorView& row_in
                  const TensorView& g, float eps, const LinearWeight& weight, const TensorView& out,
                  Rows rows) {
   check(x, row_index, g, weight, rows);
-  if (context.device().kind() != device::Kind::cpu)
-    fail(ErrorCode::unsupported, "norm_linear does not run on device {}", context.device().name());
+  if (context.on_gpu()) {
+    gpu::LinearCall call;
+    call.x = x;
+    call.row_index = row_index;
+    call.norm = g.as<const float>();
+    call.norm_eps = eps;
+    call.weight = &weight;
+    call.y = out;
+    return gpu::linear_by_phase(context, call, rows);
+  }
   auto& device = static_cast<device::CpuDevice&>(context.device());
   const Workspace::Scope scope(context.workspace());
   const DType dtype = weight.dtype == DType::f32 ? DType::f32 : DType::bf16;
@@ -60,8 +71,9 @@ void norm_linear(Context& context, const TensorView& x, const TensorView& row_in
 }
 
 std::size_t norm_linear_scratch(std::int64_t rows, std::int64_t k) {
-  // FP32 at most, and what aligning it may cost.
-  return std::size_t(rows * round_up(k, kPadding)) * sizeof(float) + 64;
+  // On the CPU FP32 at most, and what aligning it may cost.
+  const std::size_t cpu = std::size_t(rows * round_up(k, kPadding)) * sizeof(float) + 64;
+  return std::max(cpu, gpu::linear_scratch(rows, k));
 }
 
 }  // namespace isotope::ops

@@ -1,0 +1,297 @@
+// The decode-phase product on a GPU: which kernels run, and how the work is cut. What decides an
+// output row's bits (parts and groups of k) depends on the shape of the weight and on the card
+// alone; the number of rows chooses only how many columns a kernel multiplies at once.
+#include <algorithm>
+#include <string>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "ops/gpu/kernel_library.h"
+#include "ops/linear/linear_decode_params.h"
+#include "ops/linear/linear_gpu.h"
+
+namespace isotope::ops::gpu {
+namespace {
+
+using isotope::gpu::LinearDecodeParams;
+using isotope::gpu::LinearInputsParams;
+using isotope::gpu::LinearSource;
+
+constexpr std::int64_t kMaxRows = 128;  ///< that one pass over the weights serves
+constexpr std::int64_t kNarrowRows =
+    16;  ///< up to here blocks multiply a strip, then 128 weight rows
+constexpr std::int64_t kStripRows = 16, kTileRows = 128, kTileBytes = 128;
+constexpr std::int64_t kParts = 8;             ///< of k
+constexpr std::int64_t kMaxSplitBlocks = 512;  ///< blocks whose sums pass through the workspace
+/// Bytes of x that every block may read for itself; beyond, a kernel of its own prepares the
+/// inputs.
+constexpr std::int64_t kMaxFusedBytes = 32 << 10;
+constexpr std::uint32_t kThreads = 256;
+
+struct Card {
+  bool amd;
+  std::int64_t multiprocessors, mma_rows;
+
+  explicit Card(const device::GpuProperties& properties)
+      : amd(properties.arch.starts_with("gfx")),
+        multiprocessors(std::max(1, properties.multiprocessors)),
+        mma_rows(amd ? 16 : 8) {}
+};
+
+std::int64_t k_tiles(const LinearWeight& weight) {
+  return weight.padded_k * std::int64_t(size_of(weight.dtype)) / kTileBytes;
+}
+
+/// Into how many groups the parts of k are put, each a block of the form for many rows: as few as
+/// give every multiprocessor its share.
+std::int64_t groups_of(const LinearWeight& weight, const Card& card) {
+  const std::int64_t tiles = weight.padded_n / kTileRows;
+  const std::int64_t slots = card.multiprocessors * (card.amd ? 2 : 1);
+  const auto cost = [&](std::int64_t groups) {
+    return double(ceil_div(tiles * groups, slots)) / double(groups);
+  };
+  std::int64_t best = 1;
+  for (std::int64_t groups = 2; groups <= kParts; groups *= 2)
+    if (tiles * groups <= kMaxSplitBlocks && groups <= k_tiles(weight) &&
+        cost(groups) < 0.95 * cost(best))
+      best = groups;
+  return best;
+}
+
+/// How many columns a kernel multiplies at once.
+struct Form {
+  std::int64_t columns;
+  bool fused;
+  bool wide() const { return columns > kNarrowRows; }
+};
+
+std::int64_t fused_shared_bytes(const LinearWeight& weight, const Card& card, std::int64_t rows) {
+  const std::int64_t scales = card.amd ? k_tiles(weight) : 1;
+  return rows * (weight.padded_k * 2 + scales * std::int64_t(sizeof(float)));
+}
+
+bool can_fuse(const LinearCall& call, const Card& card, std::int64_t rows) {
+  return rows <= card.mma_rows &&
+         rows * call.weight->padded_k * std::int64_t(size_of(call.x.dtype)) <= kMaxFusedBytes &&
+         fused_shared_bytes(*call.weight, card, rows) <= kMaxFusedBytes;
+}
+
+Form form_for(const LinearCall& call, const Card& card, std::int64_t rows) {
+  if (can_fuse(call, card, rows)) return {card.mma_rows, true};
+  std::int64_t columns = card.mma_rows;
+  while (columns < rows) columns *= 2;
+  return {columns, false};
+}
+
+std::string define(std::int64_t value) { return std::to_string(value); }
+
+struct Names {
+  const char* dtype;
+  const char* scales;
+  int scale_form;
+};
+
+Names names_of(const LinearWeight& weight) {
+  const bool blocks = weight.scale_layout == ScaleLayout::block_128x128;
+  return {weight.dtype == DType::f8_e4m3 ? "fp8"
+          : weight.dtype == DType::bf16  ? "bf16"
+                                         : "f32",
+          !blocks                     ? ""
+          : weight.scales_per_feature ? ",feature"
+                                      : ",block",
+          !blocks                     ? 0
+          : weight.scales_per_feature ? 2
+                                      : 1};
+}
+
+KernelName inputs_kernel(const LinearWeight& weight) {
+  jit::Unit unit;
+  unit.name = fmt::format("linear_inputs<{}>", names_of(weight).dtype);
+  unit.file = "ops/linear/linear_inputs.cu";
+  unit.defines = {{"ISOTOPE_LINEAR_WEIGHT", define(std::int64_t(size_of(weight.dtype)))}};
+  return {unit, "linear_inputs"};
+}
+
+/// Blocks that share a multiprocessor: as many as registers allow with enough weights in flight.
+std::int64_t resident_blocks(const Form& form, const Card& card) {
+  if (card.amd) return form.wide() ? 2 : 4;
+  if (!form.wide()) return form.columns == 8 ? 3 : 2;
+  return 1;
+}
+
+KernelName product_kernel(const LinearWeight& weight, const Form& form, const Card& card) {
+  const Names names = names_of(weight);
+  jit::Unit unit;
+  unit.defines = {{"ISOTOPE_LINEAR_WEIGHT", define(std::int64_t(size_of(weight.dtype)))},
+                  {"ISOTOPE_LINEAR_SCALES", define(names.scale_form)},
+                  {"ISOTOPE_LINEAR_DEPTH", "2"}};
+  if (weight.dtype == DType::f32) {
+    unit.name = "linear_f32";
+    unit.file = "ops/linear/linear_f32.cu";
+    return {unit, "linear_f32"};
+  }
+  unit.name = fmt::format("linear_decode<{}{},columns={}{}>", names.dtype, names.scales,
+                          form.columns, form.fused ? ",fused" : "");
+  unit.file = form.wide() ? "ops/linear/linear_wide.cu" : "ops/linear/linear_decode.cu";
+  unit.defines.emplace_back("ISOTOPE_LINEAR_TILES", define(form.columns / card.mma_rows));
+  unit.defines.emplace_back("ISOTOPE_LINEAR_FUSED", form.fused ? "1" : "0");
+  unit.defines.emplace_back("ISOTOPE_LINEAR_BLOCKS", define(resident_blocks(form, card)));
+  return {unit, form.wide() ? "linear_wide" : "linear_decode"};
+}
+
+bool is_aligned(const LinearCall& call) {
+  const std::size_t size = size_of(call.x.dtype);
+  return call.weight->k % 4 == 0 && call.x.row_stride % 4 == 0 &&
+         std::uintptr_t(call.x.data) % (4 * size) == 0 && std::uintptr_t(call.norm) % 16 == 0;
+}
+
+LinearSource source_of(const LinearCall& call, std::int64_t begin, std::int64_t count) {
+  LinearSource source{};
+  source.x = call.x.data;
+  if (call.row_index.empty())
+    source.x = static_cast<const std::byte*>(call.x.data) +
+               begin * call.x.row_stride * std::int64_t(size_of(call.x.dtype));
+  else
+    source.row_index = call.row_index.as<const std::int32_t>() + begin;
+  source.norm = call.norm;
+  source.stride = call.x.row_stride;
+  source.bf16 = call.x.dtype == DType::bf16;
+  source.aligned = is_aligned(call);
+  source.rows = int(count);
+  source.k = int(call.weight->k);
+  source.padded_k = int(call.weight->padded_k);
+  source.eps = call.norm_eps;
+  return source;
+}
+
+device::Launch launch_of(std::int64_t x, std::int64_t y = 1, std::int64_t shared_bytes = 0) {
+  device::Launch launch;
+  launch.grid = {std::uint32_t(x), std::uint32_t(y), 1};
+  launch.threads = kThreads;
+  launch.shared_bytes = std::uint32_t(shared_bytes);
+  launch.overlaps_predecessor = true;
+  return launch;
+}
+
+LinearDecodeParams product_params(const LinearCall& call, const Card& card, std::int64_t begin,
+                                  std::int64_t count) {
+  const LinearWeight& weight = *call.weight;
+  const bool swiglu = call.epilogue == Epilogue::swiglu;
+  LinearDecodeParams params{};
+  params.source = source_of(call, begin, count);
+  params.weights = weight.data.data();
+  params.scales =
+      weight.scale_layout == ScaleLayout::none ? nullptr : weight.scales.as<const float>();
+  params.y = static_cast<std::byte*>(call.y.data) +
+             begin * call.y.row_stride * std::int64_t(size_of(call.y.dtype));
+  params.y_stride = call.y.row_stride;
+  params.n = int(swiglu ? weight.n / 2 : weight.n);
+  params.k_tiles = int(k_tiles(weight));
+  params.strips = int(ceil_div(weight.padded_n, kStripRows));
+  params.groups = int(groups_of(weight, card));
+  params.epilogue = int(call.epilogue);
+  params.y_bf16 = call.y.dtype == DType::bf16;
+  return params;
+}
+
+/// Prepares the inputs of the rows of `params` for all kernels but the fused ones.
+void prepare(Context& context, const LinearCall& call, const Card& card, const Form& form,
+             LinearDecodeParams& params) {
+  const LinearWeight& weight = *call.weight;
+  Workspace& workspace = context.workspace();
+  const bool f32 = weight.dtype == DType::f32;
+  const std::int64_t rows = f32 ? params.source.rows : form.columns;
+  const std::int64_t scales = rows * (card.amd ? k_tiles(weight) : 1);
+  LinearInputsParams inputs{};
+  inputs.source = params.source;
+  inputs.out = workspace.take(std::size_t(rows * weight.padded_k * (f32 ? 4 : 2)));
+  inputs.scales = static_cast<float*>(workspace.take(std::size_t(scales) * sizeof(float)));
+  if (!f32 && form.wide() && params.groups > 1) {
+    const std::int64_t tiles = weight.padded_n / kTileRows;
+    inputs.num_counters = int(tiles);
+    inputs.counters = static_cast<unsigned*>(workspace.take(std::size_t(tiles) * sizeof(unsigned)));
+    params.partials = static_cast<float*>(workspace.take(
+        std::size_t(tiles * params.groups * kTileRows * form.columns) * sizeof(float)));
+  }
+  params.inputs = inputs.out;
+  params.input_scales = inputs.scales;
+  params.counters = inputs.counters;
+  context.kernels().launch(inputs_kernel(weight), launch_of(rows), inputs);
+}
+
+device::Launch product_launch(const LinearCall& call, const Card& card, const Form& form,
+                              const LinearDecodeParams& params) {
+  const LinearWeight& weight = *call.weight;
+  if (weight.dtype == DType::f32)
+    return launch_of(ceil_div<std::int64_t>(params.strips, 8), ceil_div(params.source.rows, 8));
+  if (form.wide()) {
+    const std::int64_t stage = form.columns * kTileBytes / std::int64_t(size_of(weight.dtype)) * 2;
+    return launch_of(params.strips * kStripRows / kTileRows * params.groups, 1,
+                     stage * (card.amd ? 2 : 3));
+  }
+  // Every block gets equally many strips.
+  const std::int64_t slots = card.multiprocessors * resident_blocks(form, card);
+  const std::int64_t blocks =
+      ceil_div<std::int64_t>(params.strips, ceil_div<std::int64_t>(params.strips, slots));
+  return launch_of(blocks, 1,
+                   form.fused ? fused_shared_bytes(weight, card, params.source.rows) : 0);
+}
+
+void multiply(Context& context, const LinearCall& call, const Card& card, const Form& form,
+              std::int64_t begin, std::int64_t count) {
+  const Workspace::Scope scope(context.workspace());
+  LinearDecodeParams params = product_params(call, card, begin, count);
+  if (!form.fused || call.weight->dtype == DType::f32) prepare(context, call, card, form, params);
+  context.kernels().launch(product_kernel(*call.weight, form, card),
+                           product_launch(call, card, form, params), params);
+}
+
+void check(const LinearCall& call, std::int64_t begin, std::int64_t count) {
+  const LinearWeight& weight = *call.weight;
+  const bool swiglu = call.epilogue == Epilogue::swiglu;
+  if (weight.layout != WeightLayout::gpu_tile128 ||
+      swiglu != (weight.row_order == RowOrder::interleaved_halves))
+    fail(ErrorCode::internal, "linear_decode: a weight in another layout or order of rows");
+  const std::int64_t outputs = swiglu ? weight.n / 2 : weight.n;
+  const bool y_fits =
+      call.y.dtype == DType::f32 || (call.y.dtype == DType::bf16 && call.epilogue != Epilogue::add);
+  if (!y_fits || call.y.shape.rank() != 2 || call.y.shape[1] != outputs || begin < 0 || count < 0 ||
+      begin + count > call.y.shape[0])
+    fail(ErrorCode::internal, "linear_decode: y is {} {}, expected rows {} to {} of {}",
+         name_of(call.y.dtype), call.y.shape.to_string(), begin, begin + count, outputs);
+  if (call.x.shape.rank() != 2 || call.x.shape[1] < weight.k ||
+      (call.x.dtype != DType::f32 && call.x.dtype != DType::bf16))
+    fail(ErrorCode::internal, "linear_decode: x is {} {}, expected {} columns",
+         name_of(call.x.dtype), call.x.shape.to_string(), weight.k);
+}
+
+}  // namespace
+
+void linear_decode(Context& context, const LinearCall& call, std::int64_t begin,
+                   std::int64_t count) {
+  check(call, begin, count);
+  const Card card(context.kernels().properties());
+  if (context.kernels().recording()) {
+    // Fewer rows will come as well.
+    for (std::int64_t rows = 1; rows < std::min(count, kMaxRows); rows *= 2)
+      multiply(context, call, card, form_for(call, card, rows), begin, rows);
+  }
+  const std::int64_t end = begin + count;
+  for (; begin < end; begin += kMaxRows) {
+    const std::int64_t rows = std::min(kMaxRows, end - begin);
+    multiply(context, call, card, form_for(call, card, rows), begin, rows);
+  }
+}
+
+std::size_t linear_decode_scratch(std::int64_t rows, std::int64_t k) {
+  // Inputs in FP32 at most, their scales, sums of split products with counters, and what aligning
+  // them may cost.
+  std::int64_t columns = kNarrowRows;
+  while (columns < std::min(rows, kMaxRows)) columns *= 2;
+  const std::int64_t padded_k = round_up<std::int64_t>(k, 128);
+  std::int64_t bytes = columns * (padded_k * 4 + padded_k / 128 * 4) + 4 * 64;
+  if (columns > kNarrowRows) bytes += kMaxSplitBlocks * (kTileRows * columns + 1) * 4;
+  return std::size_t(bytes);
+}
+
+}  // namespace isotope::ops::gpu
