@@ -281,13 +281,6 @@ struct MatrixShape {
   std::int64_t n, k;
 };
 
-std::size_t packed_bytes(std::int64_t n, std::int64_t k, DType dtype, ScaleLayout scale_layout,
-                         ops::WeightLayout layout) {
-  if (layout == ops::WeightLayout::row_major_f32)
-    return std::size_t(checked_mul(n, k, "bytes of a weight")) * sizeof(float);
-  return ops::packed_bytes(n, k, dtype, scale_layout, layout);
-}
-
 /// The matrices of one layer as they are packed.
 std::vector<MatrixShape> layer_matrices(const DecoderSpec& spec) {
   return {{spec.q_size() + 2 * spec.kv_size(), spec.hidden_size},
@@ -304,7 +297,7 @@ void plan_tables(ModelPlan& plan, const weights::ModelConfig& config, const Deco
   const bool fp8 =
       stored_fp8 || head == HeadDtype::fp8 || (head == HeadDtype::fp8_if_separate && separate);
   const auto bytes = [&](DType dtype, ScaleLayout scales, ops::WeightLayout as) {
-    return packed_bytes(spec.vocab_size, spec.hidden_size, dtype, scales, as);
+    return ops::packed_bytes(spec.vocab_size, spec.hidden_size, dtype, scales, as);
   };
   plan.parameters += (separate ? 2 : 1) * spec.vocab_size * spec.hidden_size;
   const bool two = separate || fp8;
@@ -351,9 +344,10 @@ ModelPlan plan_model(const weights::ModelConfig& config, const LoadOptions& opti
   const auto layout = gpu ? ops::WeightLayout::gpu_tile128 : ops::WeightLayout::cpu_tile16;
   for (const MatrixShape& matrix : layer_matrices(spec)) {
     plan.parameters += spec.num_layers * matrix.n * matrix.k;
-    plan.weight_bytes += std::size_t(spec.num_layers) *
-                         packed_bytes(matrix.n, matrix.k, quantization.fp8 ? DType::f8_e4m3 : plain,
-                                      quantization.weight_scales, layout);
+    plan.weight_bytes +=
+        std::size_t(spec.num_layers) * ops::packed_bytes(matrix.n, matrix.k,
+                                                         quantization.fp8 ? DType::f8_e4m3 : plain,
+                                                         quantization.weight_scales, layout);
   }
   plan_tables(plan, config, spec, plain, f32 ? HeadDtype::stored : options.head,
               gpu && options.embedding_in_host, layout);

@@ -90,7 +90,7 @@ struct PackOptions {
 LinearWeight pack_linear(Context& context, std::span<const LinearPart> parts, bool allow_f32,
                          const PackOptions& options = {});
 
-/// Bytes that pack_linear will allocate for a matrix on the fast path: for the memory plan. `dtype`
+/// Bytes that pack_linear will allocate for a matrix: for the memory plan. `dtype`
 /// is the checkpoint's (f32: kept). Scales per feature, which odd stacks need, are not foreseen, nor
 /// interleaved halves whose size is no multiple of 8.
 std::size_t packed_bytes(std::int64_t n, std::int64_t k, DType dtype, ScaleLayout scale_layout,

@@ -138,6 +138,9 @@ std::size_t packed_bytes(std::int64_t n, std::int64_t k, DType dtype, ScaleLayou
                          WeightLayout layout) {
   if (layout == WeightLayout::gpu_tile128 || layout == WeightLayout::gpu_rows)
     return packed_bytes_gpu(n, k, packed_dtype(dtype, true), scale_layout, layout);
+  if (layout == WeightLayout::row_major_f32)
+    return checked_mul(checked_mul(std::size_t(n), std::size_t(k), "weight"), sizeof(float),
+                       "weight");
   const std::size_t scales = scales_count(n, k, scale_layout, false) * sizeof(float);
   return tiles_bytes(n, k, packed_dtype(dtype, true)) + scales;
 }
