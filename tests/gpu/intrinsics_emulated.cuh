@@ -42,6 +42,8 @@
 // The lanes of a block share an OS thread, so a thread's own memory is the block's.
 #define SHARED(type, name, count) alignas(16) static thread_local type name[count]
 
+#define DEVICE_ZEROS(type, name, count) static type name[count]
+
 // Makes sure that there is such memory, so that it can be found and filled before a block runs.
 static thread_local unsigned isotope_shared_anchor[4];
 extern "C" __attribute__((visibility("default"))) void* isotope_touch_shared();
@@ -110,6 +112,8 @@ ISOTOPE_DEVICE Vec8 load8(const void* p) { return load_aligned<Vec8>(p); }
 ISOTOPE_DEVICE u32 load4(const void* p) { return load_aligned<u32>(p); }
 ISOTOPE_DEVICE void store16(void* p, Vec16 v) { store_aligned(p, v); }
 ISOTOPE_DEVICE void store8(void* p, Vec8 v) { store_aligned(p, v); }
+ISOTOPE_DEVICE void store_global16(void* p, Vec16 v) { store_aligned(p, v); }
+ISOTOPE_DEVICE void store_global8(void* p, Vec8 v) { store_aligned(p, v); }
 ISOTOPE_DEVICE void prefetch_l2(const void*) {}
 
 #if defined(ISOTOPE_GFX12)
@@ -153,6 +157,9 @@ ISOTOPE_DEVICE float rcp(float v) { return 1.0f / v; }
 ISOTOPE_DEVICE float log2(float v) { return __builtin_log2f(v); }
 ISOTOPE_DEVICE float rcp(float v) { return flush_subnormal(1.0f / flush_subnormal(v)); }
 #endif
+
+ISOTOPE_DEVICE u32 low_halves(u32 a, u32 b) { return (a & 0xffffu) | b << 16; }
+ISOTOPE_DEVICE u32 high_halves(u32 a, u32 b) { return a >> 16 | (b & 0xffff0000u); }
 
 /// NaN becomes 0x7fff on NVIDIA and keeps its upper bits on AMD.
 ISOTOPE_DEVICE u32 bf16_bits(float v) {

@@ -1,5 +1,7 @@
 #include "ops/attention/attention.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "ops/attention/attention_cpu.h"
 #include "ops/attention/attention_gpu.h"
@@ -52,6 +54,12 @@ void attention(Context& context, const TensorView& q, const KvLayer& kv, std::in
     cpu::attention_oracle(q, kv, block_size, batch, out);
   else
     cpu::attention_fast(context, q, kv, block_size, batch, out);
+}
+
+std::size_t attention_scratch(std::int64_t rows, std::int64_t num_heads, std::int64_t head_dim,
+                              std::int64_t max_context) {
+  return std::max(cpu::attention_scratch(rows, num_heads, head_dim, max_context),
+                  gpu::attention_scratch(rows, num_heads, head_dim));
 }
 
 }  // namespace isotope::ops

@@ -11,8 +11,10 @@ namespace isotope::gpu {
 constexpr bool kFp8 = ISOTOPE_ATTENTION_FP8;
 constexpr int kKvBytes = kFp8 ? 1 : 2;  ///< of an element
 
-/// Slot of the key at `position`, times kv_heads: the vector of its first head.
-ISOTOPE_DEVICE i64 first_vector(const AttentionParams& p, const int* table, int position) {
+ISOTOPE_DEVICE float minus_infinity() { return float_of(0xff800000u); }
+
+/// The key at `position` of the sequence with this block table, among the vectors of the cache: slot · kv_heads + head.
+ISOTOPE_DEVICE i64 key_vector(const AttentionParams& p, const int* table, int kv_head, int position) {
   int block, offset;
   if (p.block_shift >= 0) {
     block = position >> p.block_shift;
@@ -21,7 +23,31 @@ ISOTOPE_DEVICE i64 first_vector(const AttentionParams& p, const int* table, int 
     block = position / p.block_size;
     offset = position - block * p.block_size;
   }
-  return (i64(table[block]) * p.block_size + offset) * p.kv_heads;
+  return (i64(table[block]) * p.block_size + offset) * p.kv_heads + kv_head;
+}
+
+/// The place of 16 keys, the first at a multiple of 16: where blocks are multiples of 16 as well
+/// (ISOTOPE_ATTENTION_WHOLE), one look into the table serves all of them.
+struct KeyTile {
+  i64 vector;  ///< of key `first`
+  int first, last;  ///< keys behind `last` are read as `last`
+};
+#if defined(ISOTOPE_ATTENTION_WHOLE)
+ISOTOPE_DEVICE KeyTile find_tile(const AttentionParams& p, const int* table, int kv_head, int first, int last) {
+  return {ISOTOPE_ATTENTION_WHOLE ? key_vector(p, table, kv_head, first) : 0, first, last};
+}
+/// The vector of key `first` + `key`.
+ISOTOPE_DEVICE i64 tile_vector(const AttentionParams& p, const int* table, int kv_head, const KeyTile& tile, int key) {
+  if constexpr (ISOTOPE_ATTENTION_WHOLE) return tile.vector + min(key, tile.last - tile.first) * p.kv_heads;
+  return key_vector(p, table, kv_head, min(tile.first + key, tile.last));
+}
+#endif
+
+/// Two E4M3 values as BF16, which holds them exactly.
+ISOTOPE_DEVICE u32 fp8x2_to_bf16x2(u16 v) {
+  float lo, hi;
+  fp8x2_to_f32(v, &lo, &hi);
+  return high_halves(bits_of(lo), bits_of(hi));
 }
 
 }  // namespace isotope::gpu

@@ -360,14 +360,14 @@ void attention_fast(Context& context, const TensorView& q, const KvLayer& kv,
 
 }  // namespace isotope::ops::cpu
 
-namespace isotope::ops {
+namespace isotope::ops::cpu {
 
 std::size_t attention_scratch(std::int64_t rows, std::int64_t num_heads, std::int64_t head_dim,
                               std::int64_t max_context) {
   constexpr std::int64_t kAlignment = 64;
-  const std::int64_t tiles = round_up(rows * std::int64_t(sizeof(cpu::Tile)), kAlignment);
-  const std::int64_t partials = cpu::partial_floats(rows, num_heads, head_dim, max_context) * 4;
+  const std::int64_t tiles = round_up(rows * std::int64_t(sizeof(Tile)), kAlignment);
+  const std::int64_t partials = partial_floats(rows, num_heads, head_dim, max_context) * 4;
   return std::size_t(tiles + round_up(partials, kAlignment));
 }
 
-}  // namespace isotope::ops
+}  // namespace isotope::ops::cpu

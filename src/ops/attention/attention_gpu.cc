@@ -1,5 +1,6 @@
 #include "ops/attention/attention_gpu.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -75,6 +76,66 @@ void plain(Step step, std::int64_t begin, std::int64_t end) {
               {std::uint32_t(end - begin), std::uint32_t(step.params.heads), 1}, 128);
 }
 
+/// Whether the rows of a tensor begin at multiples of `bytes`.
+bool aligned(const TensorView& tensor, std::int64_t bytes) {
+  return std::intptr_t(tensor.data) % bytes == 0 &&
+         tensor.row_stride * std::int64_t(size_of(tensor.dtype)) % bytes == 0;
+}
+
+/// Whether the kernels on matrix units take these shapes.
+bool suits_matrix_units(const TensorView& q, const KvLayer& kv, const TensorView& out) {
+  const std::int64_t dim = q.shape[2], kv_heads = kv.k.shape[1];
+  return q.dtype == DType::bf16 && (dim == 64 || dim == 128) &&
+         q.shape[1] / kv_heads <= isotope::gpu::kMaxDecodeGroup &&
+         kv_heads <= isotope::gpu::kMaxDecodeKvHeads && aligned(q, 16) && aligned(out, 16);
+}
+
+std::int64_t partial_floats(std::int64_t rows, std::int64_t heads, std::int64_t dim) {
+  return std::min<std::int64_t>(rows, isotope::gpu::kDecodePass) * heads *
+         isotope::gpu::kMaxSplits * (dim + 2);
+}
+
+/// Enough blocks for a large card; where rows alone are nearly enough, a block takes several splits
+/// one after the other.
+int split_blocks(std::int64_t rows, std::int64_t kv_heads) {
+  constexpr std::int64_t kEnough = 1024, kFewest = 4;
+  const std::int64_t wanted = std::max<std::int64_t>(1, kEnough / (rows * kv_heads));
+  return int(std::clamp<std::int64_t>(std::int64_t(std::bit_floor(std::uint64_t(wanted))), kFewest,
+                                      isotope::gpu::kMaxSplits));
+}
+
+jit::Unit matrix_unit(const Step& step, const char* kernel) {
+  const AttentionParams& p = step.params;
+  const int group = p.heads / p.kv_heads;
+  const bool whole = p.block_size % 16 == 0;
+  jit::Unit unit;
+  unit.name = fmt::format("{}<d={},group={},kv={}{}>", kernel, p.head_dim, group, step.cache_name(),
+                          whole ? "" : ",small blocks");
+  unit.file = fmt::format("ops/attention/{}.cu", kernel);
+  unit.defines = {{"ISOTOPE_ATTENTION_DIM", std::to_string(p.head_dim)},
+                  {"ISOTOPE_ATTENTION_GROUP", std::to_string(group)},
+                  {"ISOTOPE_ATTENTION_WHOLE", whole ? "1" : "0"}};
+  return unit;
+}
+
+void decode(Step step, std::int64_t rows) {
+  if (rows == 0) return;
+  AttentionParams& p = step.params;
+  const Workspace::Scope scope(step.context.workspace());
+  p.partials = step.context.workspace()
+                   .take(DType::f32, Shape{partial_floats(rows, p.heads, p.head_dim)})
+                   .as<float>();
+  for (std::int64_t begin = 0; begin < rows; begin += isotope::gpu::kDecodePass) {
+    const std::int64_t count = std::min<std::int64_t>(isotope::gpu::kDecodePass, rows - begin);
+    p.first_row = int(begin);
+    p.end_row = int(begin + count);
+    p.split_blocks = split_blocks(count, p.kv_heads);
+    step.launch(matrix_unit(step, "attention_decode"), "attention_decode",
+                {std::uint32_t(count), std::uint32_t(p.kv_heads), std::uint32_t(p.split_blocks)},
+                128);
+  }
+}
+
 }  // namespace
 
 void attention_gpu(Context& context, const TensorView& q, const KvLayer& kv,
@@ -84,7 +145,13 @@ void attention_gpu(Context& context, const TensorView& q, const KvLayer& kv,
   if (q.shape[2] > kMaxAttentionHeadDim)
     fail(ErrorCode::unsupported, "attention: heads of {} are more than a GPU's {}", q.shape[2],
          kMaxAttentionHeadDim);
-  plain(step, 0, batch.rows.total);
+  if (!suits_matrix_units(q, kv, out)) return plain(step, 0, batch.rows.total);
+  decode(step, batch.rows.decode);
+  plain(step, batch.rows.decode, batch.rows.total);
+}
+
+std::size_t attention_scratch(std::int64_t rows, std::int64_t heads, std::int64_t head_dim) {
+  return std::size_t(partial_floats(rows, heads, head_dim)) * sizeof(float);
 }
 
 }  // namespace isotope::ops::gpu

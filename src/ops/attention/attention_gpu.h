@@ -11,4 +11,7 @@ inline constexpr std::int64_t kMaxAttentionHeadDim = 512;
 void attention_gpu(Context& context, const TensorView& q, const KvLayer& kv,
                    std::int64_t block_size, const Batch& batch, const TensorView& out);
 
+/// Workspace that it takes for a step of up to `rows` rows.
+std::size_t attention_scratch(std::int64_t rows, std::int64_t heads, std::int64_t head_dim);
+
 }  // namespace isotope::ops::gpu

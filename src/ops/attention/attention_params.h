@@ -24,14 +24,16 @@ struct AttentionParams {
   int heads, kv_heads, head_dim;
   int block_size;
   int block_shift;  ///< log2(block_size), or -1 if that is no power of two
+  int split_blocks; ///< decode: blocks that share the splits of a row's context
   float scale;      ///< log2(e) / sqrt(D): softmax is taken in base 2
 };
 
-/// The parts that decode cuts a context into depend on the position alone: at most kMaxSplits of a power of two of keys,
+/// The parts that decode cuts a context into depend on the position alone: at most kMaxSplits, each a power of two of keys,
 /// at least kMinSplit.
 constexpr int kMaxSplits = 32, kMinSplit = 64;
-/// Rows of one launch of decode, which bounds its scratch and its counters.
-constexpr int kDecodePass = 512;
+/// Rows of one launch of decode at most: bounds its scratch and its counters.
+constexpr int kDecodePass = 128;
 constexpr int kMaxDecodeKvHeads = 128;
+constexpr int kMaxDecodeGroup = 16;
 
 }  // namespace isotope::gpu

@@ -75,12 +75,12 @@ KERNEL(attention_plain, AttentionParams, kThreads) {
   const int* table = p.block_tables + seq * p.table_stride;
   for (int d = thread; d < dim; d += kThreads) query[d] = q_element(p.q, row * p.q_stride + i64(head) * dim + d);
   const int keys = p.positions[row] + 1;
-  float top = float_of(0xff800000u), sum = 0.0f, total[kOwn] = {};
+  float top = minus_infinity(), sum = 0.0f, total[kOwn] = {};
   for (int begin = 0; begin < keys; begin += kThreads) {
     const int count = min(kThreads, keys - begin);
     block_barrier();  // the queries are there; nobody reads the last part any more
     if (thread < count) {
-      const i64 vector = first_vector(p, table, begin + thread) + kv_head;
+      const i64 vector = key_vector(p, table, kv_head, begin + thread);
       vectors[thread] = vector * dim;
       const float score = dot(query, p.k, vector * dim, dim) * p.scale;
       scores[thread] = kFp8 ? score * p.k_scale[vector] : score;

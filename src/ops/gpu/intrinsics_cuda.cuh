@@ -7,6 +7,7 @@
 #define KERNEL_BLOCKS(name, Params, threads, blocks) \
   extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ Params p)
 #define SHARED(type, name, count) __shared__ alignas(16) type name[count]
+#define DEVICE_ZEROS(type, name, count) static __device__ type name[count]
 
 namespace isotope::gpu {
 
@@ -54,8 +55,16 @@ ISOTOPE_DEVICE Vec16 load_stream(const void* p) {
 ISOTOPE_DEVICE Vec16 load16(const void* p) { return *static_cast<const Vec16*>(p); }
 ISOTOPE_DEVICE Vec8 load8(const void* p) { return *static_cast<const Vec8*>(p); }
 ISOTOPE_DEVICE u32 load4(const void* p) { return *static_cast<const u32*>(p); }
-ISOTOPE_DEVICE void store16(void* p, Vec16 v) { *static_cast<Vec16*>(p) = v; }
-ISOTOPE_DEVICE void store8(void* p, Vec8 v) { *static_cast<Vec8*>(p) = v; }
+ISOTOPE_DEVICE void store16(void* p, Vec16 v) { *static_cast<uint4*>(p) = make_uint4(v.w[0], v.w[1], v.w[2], v.w[3]); }
+ISOTOPE_DEVICE void store8(void* p, Vec8 v) { *static_cast<uint2*>(p) = make_uint2(v.w[0], v.w[1]); }
+// The compiler often takes the stores above apart, word by word.
+ISOTOPE_DEVICE void store_global16(void* p, Vec16 v) {
+  asm volatile("st.global.v4.u32 [%0], {%1,%2,%3,%4};" ::"l"(p), "r"(v.w[0]), "r"(v.w[1]), "r"(v.w[2]), "r"(v.w[3])
+               : "memory");
+}
+ISOTOPE_DEVICE void store_global8(void* p, Vec8 v) {
+  asm volatile("st.global.v2.u32 [%0], {%1,%2};" ::"l"(p), "r"(v.w[0]), "r"(v.w[1]) : "memory");
+}
 ISOTOPE_DEVICE void prefetch_l2(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 
 constexpr bool kAsyncCopies = true;
@@ -98,6 +107,8 @@ ISOTOPE_DEVICE float floor(float v) { return ::floorf(v); }
 ISOTOPE_DEVICE bool isnan(float v) { return v != v; }
 ISOTOPE_DEVICE bool isinf(float v) { return (bits_of(v) & 0x7fffffffu) == 0x7f800000u; }
 
+ISOTOPE_DEVICE u32 low_halves(u32 a, u32 b) { return __byte_perm(a, b, 0x5410); }
+ISOTOPE_DEVICE u32 high_halves(u32 a, u32 b) { return __byte_perm(a, b, 0x7632); }
 ISOTOPE_DEVICE u32 bf16x2_of(float lo, float hi) {
   u32 r;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(hi), "f"(lo));

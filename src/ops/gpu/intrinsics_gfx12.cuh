@@ -9,6 +9,7 @@
   extern "C" __attribute__((global, amdgpu_flat_work_group_size(threads, threads),                     \
                             amdgpu_waves_per_eu(((threads) * (blocks) + 127) / 128))) void name(const Params p)
 #define SHARED(type, name, count) static __attribute__((shared, aligned(16))) type name[count]
+#define DEVICE_ZEROS(type, name, count) static __attribute__((device)) type name[count]
 
 namespace isotope::gpu {
 
@@ -59,6 +60,10 @@ ISOTOPE_DEVICE Vec8 load8(const void* p) { return __builtin_bit_cast(Vec8, *stat
 ISOTOPE_DEVICE u32 load4(const void* p) { return *static_cast<const u32*>(p); }
 ISOTOPE_DEVICE void store16(void* p, Vec16 v) { *static_cast<u32x4*>(p) = __builtin_bit_cast(u32x4, v); }
 ISOTOPE_DEVICE void store8(void* p, Vec8 v) { *static_cast<u32x2*>(p) = __builtin_bit_cast(u32x2, v); }
+typedef __attribute__((address_space(1))) u32x4 GlobalStore16;
+typedef __attribute__((address_space(1))) u32x2 GlobalStore8;
+ISOTOPE_DEVICE void store_global16(void* p, Vec16 v) { *(GlobalStore16*)(p) = __builtin_bit_cast(u32x4, v); }
+ISOTOPE_DEVICE void store_global8(void* p, Vec8 v) { *(GlobalStore8*)(p) = __builtin_bit_cast(u32x2, v); }
 ISOTOPE_DEVICE void prefetch_l2(const void*) {}
 
 constexpr bool kAsyncCopies = false;
@@ -83,6 +88,9 @@ ISOTOPE_DEVICE float fabs(float v) { return __builtin_fabsf(v); }
 ISOTOPE_DEVICE float floor(float v) { return __builtin_floorf(v); }
 ISOTOPE_DEVICE bool isnan(float v) { return v != v; }
 ISOTOPE_DEVICE bool isinf(float v) { return (bits_of(v) & 0x7fffffffu) == 0x7f800000u; }
+
+ISOTOPE_DEVICE u32 low_halves(u32 a, u32 b) { return __builtin_amdgcn_perm(b, a, 0x05040100u); }
+ISOTOPE_DEVICE u32 high_halves(u32 a, u32 b) { return __builtin_amdgcn_perm(b, a, 0x07060302u); }
 
 /// RDNA4 has no conversion of single floats to BF16; integers round to nearest even as well.
 ISOTOPE_DEVICE u32 bf16_bits(float v) {

@@ -46,6 +46,7 @@ namespace isotope::gpu {
 //                                  in braces follows. KERNEL_BLOCKS(name, Params, threads, blocks) also asks for
 //                                  registers that let `blocks` blocks share a multiprocessor.
 //   SHARED(type, name, count)      a static shared array in a kernel or device function
+//   DEVICE_ZEROS(type, name, count)   an array in device memory at namespace scope, zero when the code is loaded
 //   dynamic_shared()               u8*, 16-byte aligned (1024 on sm_90): Launch::shared_bytes
 //   thread_index(), block_x(), block_y(), block_z(), grid_x(), grid_y(), block_threads()
 //   block_barrier()                all threads of the block; orders shared and global memory among them
@@ -54,6 +55,7 @@ namespace isotope::gpu {
 //   wait_for_predecessor(), release_successor()   overlapped launches; nothing where the arch has none
 //   load_stream(p)  Vec16 that is read once (weights): does not stay in the nearest cache
 //   load16(p) load8(p) load4(p)    cached, aligned;  store16, store8 likewise
+//   store_global16(p, v), store_global8(p, v)   surely one instruction; never to shared memory
 //   prefetch_l2(p)                 a hint
 //   kAsyncCopies, copy_async16(shared, global), copy_async_commit(), copy_async_wait<pending groups>()   of this thread;
 //                                  where kAsyncCopies is false the copy is done at once
@@ -61,6 +63,7 @@ namespace isotope::gpu {
 //   fma(a,b,c) min max fabs floor  IEEE; min/max return the other operand if one is NaN
 //   isnan(x), isinf(x), bits_of(float) u32, float_of(u32)
 //   bf16x2_of(lo, hi)   u32, round to nearest even;   float pairs back: bf16_lo(u32), bf16_hi(u32)
+//   low_halves(a, b), high_halves(a, b)   u32: a's in the lower half, b's in the upper
 //   f16x2_of(lo, hi), f16_lo, f16_hi
 //   fp8x2_of(lo, hi)    u16, E4M3, nearest even, saturating, NaN stays;  fp8x2_to_f32(u16, &lo, &hi)
 //   fp8x2_to_f16x2(u16) exact        (on gfx12 through f32)

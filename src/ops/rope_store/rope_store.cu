@@ -79,10 +79,10 @@ template <bool f32>
 ISOTOPE_DEVICE void store_elements(void* head, int i, int end, const float (&x)[kElements]) {
   if constexpr (kVector && f32) {
     float* to = static_cast<float*>(head) + i;
-    store16(to, {bits_of(x[0]), bits_of(x[1]), bits_of(x[2]), bits_of(x[3])});
-    store16(to + 4, {bits_of(x[4]), bits_of(x[5]), bits_of(x[6]), bits_of(x[7])});
+    store_global16(to, {bits_of(x[0]), bits_of(x[1]), bits_of(x[2]), bits_of(x[3])});
+    store_global16(to + 4, {bits_of(x[4]), bits_of(x[5]), bits_of(x[6]), bits_of(x[7])});
   } else if constexpr (kVector) {
-    store16(static_cast<u16*>(head) + i,
+    store_global16(static_cast<u16*>(head) + i,
             {bf16x2_of(x[0], x[1]), bf16x2_of(x[2], x[3]), bf16x2_of(x[4], x[5]), bf16x2_of(x[6], x[7])});
   } else {
 #pragma unroll
@@ -101,7 +101,7 @@ ISOTOPE_DEVICE void store_fp8(u8* head, int i, int end, const float (&x)[kElemen
 #pragma unroll
   for (int e = 0; e < kElements / 2; ++e) pair[e] = fp8x2_of(x[2 * e] / scale, x[2 * e + 1] / scale);
   if constexpr (kVector) {
-    store8(head + i, {u32(pair[0]) | u32(pair[1]) << 16, u32(pair[2]) | u32(pair[3]) << 16});
+    store_global8(head + i, {u32(pair[0]) | u32(pair[1]) << 16, u32(pair[2]) | u32(pair[3]) << 16});
   } else {
 #pragma unroll
     for (int e = 0; e < kElements; ++e)

@@ -1,0 +1,209 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <map>
+
+#include "base/json.h"
+#include "ops/attention/attention.h"
+#include "ops/testing/gpu_batch.h"
+#include "ops/testing/paged_content.h"
+
+namespace isotope::ops {
+namespace {
+
+using testing::Cache;
+using testing::Chunk;
+using testing::Content;
+using testing::GpuMachine;
+using testing::Heads;
+using testing::PagedBatch;
+
+/// Results by (sequence, position), one row each, as they are stored.
+using Rows = std::map<std::pair<std::int64_t, std::int64_t>, std::vector<float>>;
+
+struct Run {
+  DType dtype = DType::bf16;
+  std::int64_t decode = 0;  ///< leading rows in decode phase; -1: all
+  std::int64_t block_size = 16;
+  unsigned seed = 1;
+};
+
+/// One call on the GPU. Queries of idle rows are NaN, tables of idle rows name blocks full of NaN,
+/// and so is the output before.
+Rows run(const Content& content, const std::vector<Chunk>& chunks, const Run& how) {
+  const Heads& heads = content.heads;
+  PagedBatch paged(chunks, how.block_size, how.seed);
+  const Cache cache(content, paged);
+  const std::int64_t rows = paged.batch.rows.total, row_size = heads.num * heads.dim;
+  paged.batch.rows.decode = how.decode < 0 ? rows : how.decode;
+  std::vector<float> q;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const std::int64_t seq = paged.row_seq[std::size_t(r)];
+    const bool idle = chunks[std::size_t(seq)].idle;
+    for (std::int64_t i = 0; i < row_size; ++i)
+      q.push_back(
+          idle ? std::numeric_limits<float>::quiet_NaN()
+               : content.q(seq, paged.positions[std::size_t(r)], i / heads.dim, i % heads.dim));
+  }
+  std::vector<bfloat16> q16;
+  for (const float x : q) q16.push_back(to_bfloat16(x));
+  GpuMachine machine(attention_scratch(rows, heads.num, heads.dim, paged.width * how.block_size));
+  const Shape q_shape{rows, heads.num, heads.dim};
+  const bool wide = how.dtype == DType::f32;
+  const TensorView q_gpu = wide ? machine.upload(q, q_shape) : machine.upload(q16, q_shape);
+  const TensorView out = machine.allocate(how.dtype, Shape{rows, row_size});
+  attention(machine.context(), q_gpu, testing::upload(machine, cache.layer), how.block_size,
+            testing::upload(machine, paged.batch), out);
+  const std::vector<std::byte> bytes = machine.download(out);
+  EXPECT_TRUE(machine.intact());
+  const TensorView host(how.dtype, Shape{rows * row_size}, bytes.data());
+  Rows result;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    std::vector<float>& row =
+        result[{paged.row_seq[std::size_t(r)], paged.positions[std::size_t(r)]}];
+    row.clear();
+    for (std::int64_t i = 0; i < row_size; ++i) row.push_back(load_float(host, r * row_size + i));
+  }
+  return result;
+}
+
+/// |error| with |q| ≤ 2, |k|, |v| ≤ 1. A score is D exact products of at most 2, added up with D
+/// roundings at most, over sqrt(D); it shifts weights by as much in relative terms, and so do two
+/// ulp of exp2. Weights that meet V in BF16 are rounded to 8 bits, so that the sum of them is off
+/// by 2^-9 of its magnitude, at most 2^-9; a BF16 result by half a unit in its last place.
+double tolerance(const Content& content, DType dtype, double value) {
+  const double u = std::ldexp(1.0, -24), dim = double(content.heads.dim);
+  const double fp32 = 2 * dim * u * 2 * std::sqrt(dim) + 600 * u;
+  if (dtype == DType::f32) return fp32;
+  return fp32 + std::ldexp(1.0, -9) + std::ldexp(std::fabs(value), -8);
+}
+
+void expect_definition(const Content& content, const Rows& rows, DType dtype,
+                       const std::string& what) {
+  double worst = 0, at_most = 0;
+  for (const auto& [key, row] : rows) {
+    const std::vector<double> want = testing::definition(content, key.first, key.second);
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const double limit = tolerance(content, dtype, want[i]);
+      worst = std::max(worst, std::fabs(row[i] - want[i]));
+      at_most = std::max(at_most, limit);
+      ASSERT_NEAR(row[i], want[i], limit)
+          << what << ": sequence " << key.first << " position " << key.second << " element " << i
+          << " of heads of " << content.heads.dim;
+    }
+  }
+  if (std::getenv("ISOTOPE_TEST_VERBOSE"))
+    printf("%s: worst %.3g of %.3g\n", what.c_str(), worst, at_most);
+}
+
+std::string name(const Heads& heads, DType kv) {
+  return fmt::format("{}/{} heads of {}, {}", heads.num, heads.kv, heads.dim, name_of(kv));
+}
+
+/// Bits, so that 0 and -0 differ and NaN equals itself.
+void expect_same_bits(const Rows& rows, const Rows& reference, const std::string& what) {
+  for (const auto& [key, row] : rows) {
+    const auto want = reference.find(key);
+    if (want == reference.end()) continue;
+    ASSERT_EQ(std::memcmp(row.data(), want->second.data(), row.size() * sizeof(float)), 0)
+        << what << ": position " << key.second << " of sequence " << key.first;
+  }
+}
+
+/// Heads for the matrix units with every kind of group, and some for the plain kernel.
+const std::vector<Heads> kHeads = {{1, 1, 64}, {4, 2, 64},   {3, 1, 128}, {8, 2, 128},
+                                   {8, 1, 64}, {16, 1, 128}, {9, 1, 64},  {4, 2, 80},
+                                   {2, 1, 20}, {17, 1, 64},  {2, 1, 256}};
+
+TEST(AttentionGpu, DecodeAgreesWithTheDefinition) {
+  ISOTOPE_REQUIRE_GPU();
+  const std::vector<Chunk> chunks = {{0, 1},   {14, 3},      {63, 1}, {64, 1},
+                                     {130, 1}, {0, 1, true}, {79, 2}};
+  for (const Heads& heads : kHeads) {
+    for (const DType kv : {DType::bf16, DType::f8_e4m3}) {
+      const Content content{heads, kv};
+      Rows rows = run(content, chunks, {.decode = -1, .block_size = heads.num == 8 ? 8 : 16});
+      EXPECT_EQ(rows.at({5, 0}), std::vector<float>(std::size_t(heads.num * heads.dim), 0.0f));
+      rows.erase({5, 0});
+      expect_definition(content, rows, DType::bf16, "decode " + name(heads, kv));
+    }
+  }
+}
+
+TEST(AttentionGpu, Fp32AgreesWithTheDefinition) {
+  ISOTOPE_REQUIRE_GPU();
+  for (const Heads& heads : {Heads{4, 2, 64}, Heads{3, 1, 20}}) {
+    for (const DType kv : {DType::bf16, DType::f8_e4m3}) {
+      const Content content{heads, kv};
+      const Rows rows =
+          run(content, {{129, 1}, {0, 5}, {127, 2}}, {.dtype = DType::f32, .decode = 1});
+      expect_definition(content, rows, DType::f32, "FP32 " + name(heads, kv));
+    }
+  }
+}
+
+TEST(AttentionGpu, DecodeCrossesEverySplitRule) {
+  ISOTOPE_REQUIRE_GPU();
+  const Content content{{2, 1, 64}, DType::bf16};
+  for (const std::int64_t position : {511, 575, 2046, 2047, 2048, 2049, 4100}) {
+    expect_definition(content, run(content, {{position, 1}}, {.decode = -1, .block_size = 64}),
+                      DType::bf16, fmt::format("position {}", position));
+  }
+}
+
+TEST(AttentionGpu, DecodeBitsDependOnThePositionAlone) {
+  ISOTOPE_REQUIRE_GPU();
+  for (const DType kv : {DType::bf16, DType::f8_e4m3}) {
+    for (const Heads& heads : {Heads{4, 1, 64}, Heads{2, 1, 80}}) {
+      const Content content{heads, kv};
+      const Rows alone = run(content, {{700, 1}}, {.decode = -1});
+      // 70 more rows take the blocks of a launch below what one row gets; other blocks and their
+      // size move the keys.
+      const std::vector<Chunk> others = {{700, 1}, {0, 68}, {0, 1, true}, {90, 2}};
+      expect_same_bits(alone, run(content, others, {.decode = -1, .block_size = 16, .seed = 5}),
+                       "among others");
+      expect_same_bits(alone, run(content, others, {.decode = -1, .block_size = 8, .seed = 6}),
+                       "small blocks");
+      expect_same_bits(alone,
+                       run(content, {{699, 2}, {3, 5}}, {.decode = 2, .block_size = 64, .seed = 7}),
+                       "before a prefill");
+    }
+  }
+}
+
+TEST(AttentionGpu, MoreDecodeRowsThanOneLaunchTakes) {
+  ISOTOPE_REQUIRE_GPU();
+  const Content content{{1, 1, 64}, DType::bf16};
+  expect_definition(content, run(content, {{0, 130}}, {.decode = -1}), DType::bf16, "130 rows");
+}
+
+TEST(AttentionGpu, AgreesWithPyTorch) {
+  ISOTOPE_REQUIRE_GPU();
+  const json::value file = parse_json_file(ISOTOPE_TEST_DATA "/ops/attention.json");
+  for (const json::value& entry : file.as_object().at("cases").as_array()) {
+    const JsonFields fields(entry, "attention.json");
+    const Heads heads{fields.integer("heads", 1, 99), fields.integer("kv_heads", 1, 99),
+                      fields.integer("head_dim", 1, 999)};
+    const Content content{heads, DType::bf16};
+    const std::int64_t first = fields.integer("first", 0, 9999),
+                       count = fields.integer("rows", 1, 9999);
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      for (const std::int64_t decode : {std::int64_t(0), std::int64_t(-1)}) {
+        const Rows rows = run(content, {{first, count}}, {.dtype = dtype, .decode = decode});
+        std::size_t next = 0;
+        for (const auto& [key, row] : rows) {
+          for (const float value : row) {
+            const double want = fields.find("output")->as_array()[next++].to_number<double>();
+            ASSERT_NEAR(value, want, tolerance(content, dtype, want));
+          }
+        }
+        EXPECT_EQ(next, fields.find("output")->as_array().size());
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace isotope::ops
