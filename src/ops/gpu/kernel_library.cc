@@ -19,7 +19,7 @@ void check_same(const jit::Unit& a, const jit::Unit& b) {
 }  // namespace
 
 KernelLibrary::KernelLibrary(device::Gpu& gpu, std::unique_ptr<jit::Builder> builder)
-    : gpu_(&gpu), builder_(std::move(builder)) {}
+    : gpu_(&gpu), builder_(std::move(builder)), tuning_(Tuning::for_arch(gpu.properties().arch)) {}
 
 void KernelLibrary::start_recording() {
   noted_.clear();

@@ -11,6 +11,7 @@
 
 #include "device/gpu.h"
 #include "jit/jit.h"
+#include "ops/tuning/tuning.h"
 
 namespace isotope::ops::gpu {
 
@@ -51,6 +52,8 @@ class KernelLibrary {
 
   device::Gpu& gpu() { return *gpu_; }
   const device::GpuProperties& properties() const { return gpu_->properties(); }
+  /// The tables of this GPU's arch.
+  const Tuning& tuning() const { return tuning_; }
 
  private:
   void launch_bytes(const KernelName& name, const device::Launch& launch, const void* params,
@@ -66,6 +69,7 @@ class KernelLibrary {
   };
   device::Gpu* gpu_;
   std::unique_ptr<jit::Builder> builder_;
+  Tuning tuning_;
   std::map<std::string, Loaded, std::less<>> loaded_;  // by Unit::name
   std::vector<jit::Unit> noted_;
   bool recording_ = false;
