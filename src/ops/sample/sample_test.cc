@@ -8,8 +8,8 @@
 #include <set>
 #include <vector>
 
-#include "base/json.h"
 #include "ops/sample/philox.h"
+#include "ops/sample/sample_testing.h"
 #include "ops/testing/paged_batch.h"
 
 namespace isotope::ops {
@@ -17,92 +17,11 @@ namespace {
 
 using device::CpuDevice;
 using device::Isa;
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-const float kNaN = std::numeric_limits<float>::quiet_NaN();
-
-/// One row to sample.
-struct Row {
-  std::vector<float> logits;
-  SamplingRow params;
-  std::vector<TokenId> prompt, output;
-  std::vector<std::pair<TokenId, float>> bias;
-};
-
-struct Answer {
-  TokenId token = -9;
-  float logprob = -9;
-  std::int32_t rank = -9;
-  std::vector<TokenId> top_ids;
-  std::vector<float> top_logprobs;
-  bool operator==(const Answer&) const = default;
-};
-
-std::vector<Answer> sample_rows(
-    const std::vector<Row>& rows, Isa isa, int threads = 2,
-    std::int64_t vocab_limit = std::numeric_limits<std::int64_t>::max()) {
-  const std::int64_t m = std::int64_t(rows.size()), vocab = std::int64_t(rows[0].logits.size());
-  std::vector<float> logits, bias_values;
-  std::vector<TokenId> history, bias_ids;
-  std::vector<SamplingRow> params;
-  for (const Row& row : rows) {
-    logits.insert(logits.end(), row.logits.begin(), row.logits.end());
-    SamplingRow p = row.params;
-    p.prompt_begin = std::int32_t(history.size());
-    history.insert(history.end(), row.prompt.begin(), row.prompt.end());
-    p.prompt_end = p.output_begin = std::int32_t(history.size());
-    history.insert(history.end(), row.output.begin(), row.output.end());
-    p.output_end = std::int32_t(history.size());
-    p.bias_begin = std::int32_t(bias_ids.size());
-    for (const auto& [id, value] : row.bias) bias_ids.push_back(id), bias_values.push_back(value);
-    p.bias_end = std::int32_t(bias_ids.size());
-    params.push_back(p);
-  }
-  std::vector<TokenId> tokens(std::size_t(m) + 1, -9),
-      top_ids(std::size_t(m + 1) * kMaxTopLogprobs, -9);
-  std::vector<float> logprobs(std::size_t(m) + 1, -9), top_logprobs(top_ids.size(), -9);
-  std::vector<std::int32_t> ranks(std::size_t(m) + 1, -9);
-  CpuDevice device(threads, isa);
-  Context context(device, sample_scratch(m, vocab));
-  SampleBatch batch;
-  batch.rows = TensorView(DType::u8, Shape{m * std::int64_t(sizeof(SamplingRow))}, params.data());
-  batch.history = TensorView(DType::i32, Shape{std::int64_t(history.size())}, history.data());
-  batch.bias_ids = TensorView(DType::i32, Shape{std::int64_t(bias_ids.size())}, bias_ids.data());
-  batch.bias_values =
-      TensorView(DType::f32, Shape{std::int64_t(bias_ids.size())}, bias_values.data());
-  batch.vocab_limit = vocab_limit;
-  sample(context, TensorView(DType::f32, Shape{m, vocab}, logits.data()), batch,
-         {TensorView(DType::i32, Shape{m}, tokens.data()),
-          TensorView(DType::f32, Shape{m}, logprobs.data()),
-          TensorView(DType::i32, Shape{m}, ranks.data()),
-          TensorView(DType::i32, Shape{m, kMaxTopLogprobs}, top_ids.data()),
-          TensorView(DType::f32, Shape{m, kMaxTopLogprobs}, top_logprobs.data())});
-  std::vector<Answer> answers;
-  for (std::int64_t i = 0; i <= m; ++i) {
-    Answer answer{tokens[std::size_t(i)], logprobs[std::size_t(i)], ranks[std::size_t(i)], {}, {}};
-    const auto first = i * kMaxTopLogprobs, last = first + kMaxTopLogprobs;
-    answer.top_ids.assign(top_ids.begin() + first, top_ids.begin() + last);
-    answer.top_logprobs.assign(top_logprobs.begin() + first, top_logprobs.begin() + last);
-    answers.push_back(answer);
-  }
-  const Answer guard = answers.back();
-  EXPECT_TRUE(guard.token == -9 && guard.logprob == -9 && guard.rank == -9);
-  EXPECT_TRUE(guard.top_ids == std::vector<TokenId>(kMaxTopLogprobs, -9));
-  answers.pop_back();
-  return answers;
-}
+using namespace testing;
 
 Answer sample_one(const Row& row, Isa isa,
                   std::int64_t vocab_limit = std::numeric_limits<std::int64_t>::max()) {
   return sample_rows({row}, isa, 1, vocab_limit)[0];
-}
-
-std::vector<float> random_logits(std::size_t vocab, unsigned seed, float spread) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, spread);
-  std::vector<float> logits(vocab);
-  for (float& x : logits) x = normal(random);
-  return logits;
 }
 
 TEST(Philox, KnownAnswers) {
@@ -281,37 +200,11 @@ TEST(Sample, DrawsFollowTheSoftmax) {
 }
 
 TEST(Sample, DrawsFollowTransformersProcessors) {
-  const json::value file = parse_json_file(ISOTOPE_TEST_DATA "/ops/sample.json");
-  for (const json::value& entry : file.as_object().at("cases").as_array()) {
-    const JsonFields fields(entry, "sample.json");
-    const auto ids = [&](const char* name) {
-      std::vector<TokenId> result;
-      for (const json::value& id : fields.find(name)->as_array())
-        result.push_back(id.to_number<TokenId>());
-      return result;
-    };
-    const auto numbers = [&](const char* name) {
-      std::vector<double> result;
-      for (const json::value& x : fields.find(name)->as_array())
-        result.push_back(x.to_number<double>());
-      return result;
-    };
-    Row row{.prompt = ids("prompt"), .output = ids("output")};
-    for (double x : numbers("logits")) row.logits.push_back(float(x));
-    const auto bias_ids = ids("bias_ids");
-    for (std::size_t i = 0; i < bias_ids.size(); ++i)
-      row.bias.push_back({bias_ids[i], float(numbers("bias_values")[i])});
-    row.params.temperature = float(fields.number("temperature", 0, 9));
-    row.params.top_k = std::int32_t(fields.integer("top_k", 0, 999));
-    row.params.top_p = float(fields.number("top_p", 0, 1));
-    row.params.min_p = float(fields.number("min_p", 0, 1));
-    row.params.repetition_penalty = float(fields.number("repetition_penalty", 0, 9));
-    row.params.presence_penalty = float(fields.number("presence_penalty", -9, 9));
-    row.params.frequency_penalty = float(fields.number("frequency_penalty", -9, 9));
+  for (const SampleCase& c : transformers_cases()) {
+    Row row = c.row;
     row.params.seed = 7;
     for (Isa isa : testing::usable_isas())
-      expect_distribution(histogram(row, 20000, isa), numbers("probabilities"),
-                          fields.string("name").c_str());
+      expect_distribution(histogram(row, 20000, isa), c.probabilities, c.name.c_str());
   }
 }
 
@@ -366,38 +259,6 @@ TEST(Sample, EqualLogitsAreKeptFromTheLowestIdOn) {
     for (std::size_t i = 0; i < seen.size(); ++i)
       EXPECT_EQ(seen[i] > 0, i < 8) << name_of(isa) << ' ' << i;
   }
-}
-
-/// Rows of every kind over awkward vocabularies.
-std::vector<Row> mixed_rows(std::size_t vocab, int count) {
-  std::vector<Row> rows;
-  std::mt19937 random(std::uint32_t(vocab) + 17);
-  const auto pick = [&random](auto... values) {
-    const std::vector choices = {values...};
-    return choices[random() % choices.size()];
-  };
-  for (int i = 0; i < count; ++i) {
-    Row row{.logits = random_logits(vocab, random(), pick(0.1f, 1.0f, 3.0f, 12.0f))};
-    row.params.temperature = pick(0.0f, 0.3f, 1.0f, 1.7f, 50.0f);
-    row.params.top_k = pick(0, 0, 1, 2, 20, 5000, 1000000);
-    row.params.top_p = pick(1.0f, 1.0f, 0.95f, 0.5f, 0.999f, 0.01f);
-    row.params.min_p = pick(0.0f, 0.0f, 0.05f, 0.5f);
-    row.params.repetition_penalty = pick(1.0f, 1.3f, 0.8f);
-    row.params.presence_penalty = pick(0.0f, 0.5f);
-    row.params.frequency_penalty = pick(0.0f, -0.2f, 1.0f);
-    row.params.num_top_logprobs = pick(-1, 0, 5, 20);
-    row.params.forced_token = pick(-1, -1, -1, 0);
-    row.params.seed = random();
-    row.params.counter = (std::uint64_t(random()) << 32) + random();
-    for (int j = 0; j < pick(0, 3, 40); ++j)
-      row.prompt.push_back(TokenId(random() % (vocab + 3)) - 1);
-    for (int j = 0; j < pick(0, 3, 40); ++j)
-      row.output.push_back(TokenId(random() % (vocab + 3)) - 1);
-    for (int j = 0; j < pick(0, 2); ++j)
-      row.bias.push_back({TokenId(random() % vocab), pick(2.0f, -kInfinity)});
-    rows.push_back(row);
-  }
-  return rows;
 }
 
 TEST(Sample, FastFormsAgreeWithTheOracle) {
