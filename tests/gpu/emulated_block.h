@@ -23,14 +23,6 @@ struct Lane {
 /// `out`.
 using Meeting = void (*)(Lane* lanes, int count);
 
-/// A copy that was started and may not be relied upon until it was waited for.
-struct PendingCopy {
-  void* target;
-  const void* source;  // null: zeros
-  unsigned bytes;
-  unsigned group;
-};
-
 struct Block {
   unsigned grid[3];
   unsigned index[3];

@@ -84,7 +84,6 @@ struct State {
   Handles<Executable> executables;
   Handles<Event> events;
   Handles<LoadedModule> modules;
-  std::map<int, std::string> reports;
 };
 State& state() {
   static State& made = *new State();
@@ -93,50 +92,6 @@ State& state() {
 using Lock = std::lock_guard<std::mutex>;
 
 constexpr std::size_t kMostQueued = 1024;
-
-struct CodeName {
-  int code;
-  const char *cuda, *hip, *text;
-};
-constexpr CodeName kCodeNames[] = {
-    {kOk, "CUDA_SUCCESS", "hipSuccess", "no error"},
-    {kInvalidValue, "CUDA_ERROR_INVALID_VALUE", "hipErrorInvalidValue", "invalid argument"},
-    {kOutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY", "hipErrorOutOfMemory", "out of memory"},
-    {kNotInitialized, "CUDA_ERROR_NOT_INITIALIZED", "hipErrorNotInitialized",
-     "initialization error"},
-    {kInvalidDevice, "CUDA_ERROR_INVALID_DEVICE", "hipErrorInvalidDevice",
-     "invalid device ordinal"},
-    {kInvalidImage, "CUDA_ERROR_INVALID_IMAGE", "hipErrorInvalidImage",
-     "device kernel image is invalid"},
-    {kInvalidContext, "CUDA_ERROR_INVALID_CONTEXT", "hipErrorInvalidContext",
-     "invalid device context"},
-    {kInvalidHandle, "CUDA_ERROR_INVALID_HANDLE", "hipErrorInvalidHandle",
-     "invalid resource handle"},
-    {kIllegalState, "CUDA_ERROR_ILLEGAL_STATE", "hipErrorIllegalState",
-     "the operation cannot be performed in the present state"},
-    {kNotFound, "CUDA_ERROR_NOT_FOUND", "hipErrorNotFound", "named symbol not found"},
-    {kNotReady, "CUDA_ERROR_NOT_READY", "hipErrorNotReady", "device not ready"},
-    {kIllegalAddress, "CUDA_ERROR_ILLEGAL_ADDRESS", "hipErrorIllegalAddress",
-     "an illegal memory access was encountered"},
-    {kLaunchFailed, "CUDA_ERROR_LAUNCH_FAILED", "hipErrorLaunchFailure",
-     "unspecified launch failure"},
-    {kNotSupported, "CUDA_ERROR_NOT_SUPPORTED", "hipErrorNotSupported", "operation not supported"},
-    {kCaptureUnsupported, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
-     "hipErrorStreamCaptureUnsupported", "operation not permitted when stream is capturing"},
-    {kCaptureInvalidated, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED",
-     "hipErrorStreamCaptureInvalidated", "operation failed due to a previous error during capture"},
-    {kCapturedEvent, "CUDA_ERROR_CAPTURED_EVENT", "hipErrorCapturedEvent",
-     "operation not permitted on an event last recorded in a capturing stream"},
-    {kCaptureWrongThread, "CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD",
-     "hipErrorStreamCaptureWrongThread",
-     "attempt to terminate a thread-local capture sequence from another thread"},
-};
-
-int report_locked(Code code, const std::string& why) {
-  std::fprintf(stderr, "emulated GPU: %s\n", why.c_str());
-  state().reports[code] = why;
-  return code;
-}
 
 /// Does what is queued; the first error stops the stream and is returned.
 int drain(Stream& stream) {
@@ -156,7 +111,7 @@ int drain_all() {
 /// Records work in a capture or queues it.
 int enqueue(void* handle, Work work) {
   Stream* stream = state().streams.find(handle);
-  if (!stream) return report_locked(kInvalidHandle, "work on something that is no stream");
+  if (!stream) return report(kInvalidHandle, "work on something that is no stream");
   if (stream->capturing) {
     if (stream->invalid) return kCaptureInvalidated;
     stream->captured.push_back(std::move(work));
@@ -179,7 +134,7 @@ bool forbidden(const char* what) {
     if (stream->mode == 1 && stream->capturer != std::this_thread::get_id()) continue;
     stream->invalid = found = true;
   }
-  if (found) report_locked(kCaptureUnsupported, std::string(what) + " during a capture");
+  if (found) report(kCaptureUnsupported, std::string(what) + " during a capture");
   return found;
 }
 
@@ -191,17 +146,16 @@ std::string range_text(const void* data, std::size_t bytes) {
 int check_device_range(const char* what, const void* data, std::size_t bytes) {
   if (state().memory.inside(data, bytes, false) || state().memory.inside(data, bytes, true))
     return kOk;
-  return report_locked(kInvalidValue, std::string(what) +
-                                          " of device memory: " + range_text(data, bytes) +
-                                          " are not inside an allocation");
+  return report(kInvalidValue, std::string(what) + " of device memory: " + range_text(data, bytes) +
+                                   " are not inside an allocation");
 }
 /// Ordinary memory may be anywhere; pinned memory has bounds.
 int check_host_range(const char* what, const void* data, std::size_t bytes) {
   if (data &&
       (!state().memory.begins_inside(data, true) || state().memory.inside(data, bytes, true)))
     return kOk;
-  return report_locked(kInvalidValue, std::string(what) + ": " + range_text(data, bytes) +
-                                          " leave their page-locked memory");
+  return report(kInvalidValue, std::string(what) + ": " + range_text(data, bytes) +
+                                   " leave their page-locked memory");
 }
 
 /// Bytes of a code object, which is given without its size: the section headers end an ELF file.
@@ -221,30 +175,6 @@ LoadedFunction* find_loaded(void* handle) {
 }
 
 }  // namespace
-
-int report(Code code, const std::string& why) {
-  const Lock lock(state().mutex);
-  return report_locked(code, why);
-}
-const char* code_name(int code, bool hip) {
-  for (const CodeName& known : kCodeNames)
-    if (known.code == code) return hip ? known.hip : known.cuda;
-  return nullptr;
-}
-const char* code_text(int code) {
-  const Lock lock(state().mutex);
-  for (const CodeName& known : kCodeNames) {
-    if (known.code != code) continue;
-    const auto found = state().reports.find(code);
-    if (found == state().reports.end()) return known.text;
-    // Whoever asked keeps the pointer.
-    static std::set<std::string>& kept = *new std::set<std::string>();
-    const auto text = kept.insert(std::string(known.text) + ": " + found->second).first;
-    state().reports.erase(found);
-    return text->c_str();
-  }
-  return nullptr;
-}
 
 std::size_t memory_total() { return state().memory.total(); }
 std::size_t memory_free() {
@@ -266,7 +196,7 @@ int free_memory(void* data, bool pinned) {
   if (forbidden("freeing memory")) return kCaptureUnsupported;
   const int code = drain_all();
   const std::string wrong = state().memory.free(data, pinned);
-  if (!wrong.empty()) return report_locked(kInvalidValue, wrong);
+  if (!wrong.empty()) return report(kInvalidValue, wrong);
   return code;
 }
 
@@ -292,7 +222,7 @@ int synchronize(void* handle) {
   if (!stream) return kInvalidHandle;
   if (stream->capturing) {
     stream->invalid = true;
-    return report_locked(kCaptureUnsupported, "waiting for a stream that is capturing");
+    return report(kCaptureUnsupported, "waiting for a stream that is capturing");
   }
   return drain(*stream);
 }
@@ -300,8 +230,8 @@ int synchronize(void* handle) {
 int copy_to_device(void* target, const void* source, std::size_t bytes, void* stream) {
   const Lock lock(state().mutex);
   if (bytes == 0) return kOk;
-  if (const int code = check_device_range("copy to", target, bytes)) return code;
-  if (const int code = check_host_range("copy from host memory", source, bytes)) return code;
+  if (const int code = check_device_range("copying to", target, bytes)) return code;
+  if (const int code = check_host_range("copying from host memory", source, bytes)) return code;
   if (capturing(stream) || state().memory.begins_inside(source, true))
     return enqueue(stream, [=] {
       std::memcpy(target, source, bytes);
@@ -316,8 +246,8 @@ int copy_to_device(void* target, const void* source, std::size_t bytes, void* st
 int copy_to_host(void* target, const void* source, std::size_t bytes, void* stream) {
   const Lock lock(state().mutex);
   if (bytes == 0) return kOk;
-  if (const int code = check_device_range("copy from", source, bytes)) return code;
-  if (const int code = check_host_range("copy to host memory", target, bytes)) return code;
+  if (const int code = check_device_range("copying from", source, bytes)) return code;
+  if (const int code = check_host_range("copying to host memory", target, bytes)) return code;
   const int code = enqueue(stream, [=] {
     std::memcpy(target, source, bytes);
     return int(kOk);
@@ -328,8 +258,8 @@ int copy_to_host(void* target, const void* source, std::size_t bytes, void* stre
 int copy_on_device(void* target, const void* source, std::size_t bytes, void* stream) {
   const Lock lock(state().mutex);
   if (bytes == 0) return kOk;
-  if (const int code = check_device_range("copy to", target, bytes)) return code;
-  if (const int code = check_device_range("copy from", source, bytes)) return code;
+  if (const int code = check_device_range("copying to", target, bytes)) return code;
+  if (const int code = check_device_range("copying from", source, bytes)) return code;
   return enqueue(stream, [=] {
     std::memmove(target, source, bytes);
     return int(kOk);
@@ -338,7 +268,7 @@ int copy_on_device(void* target, const void* source, std::size_t bytes, void* st
 int fill(void* target, std::uint8_t value, std::size_t bytes, void* stream) {
   const Lock lock(state().mutex);
   if (bytes == 0) return kOk;
-  if (const int code = check_device_range("fill", target, bytes)) return code;
+  if (const int code = check_device_range("filling", target, bytes)) return code;
   return enqueue(stream, [=] {
     std::memset(target, value, bytes);
     return int(kOk);
@@ -350,7 +280,7 @@ int begin_capture(void* handle, int mode) {
   Stream* stream = state().streams.find(handle);
   if (!stream) return kInvalidHandle;
   if (mode < 0 || mode > 2) return kInvalidValue;
-  if (stream->capturing) return report_locked(kIllegalState, "the stream is capturing already");
+  if (stream->capturing) return report(kIllegalState, "the stream is capturing already");
   stream->capturing = true;
   stream->invalid = false;
   stream->mode = mode;
@@ -362,7 +292,7 @@ int end_capture(void* handle, void** graph) {
   const Lock lock(state().mutex);
   Stream* stream = state().streams.find(handle);
   if (!stream) return kInvalidHandle;
-  if (!stream->capturing) return report_locked(kIllegalState, "the stream is not capturing");
+  if (!stream->capturing) return report(kIllegalState, "the stream is not capturing");
   if (stream->mode != 2 && stream->capturer != std::this_thread::get_id())
     return kCaptureWrongThread;
   stream->capturing = false;
@@ -458,7 +388,7 @@ int load_module(void** module, const void* code) {
     *module = made;
     return kOk;
   } catch (const std::exception& error) {
-    return report_locked(kInvalidImage, error.what());
+    return report(kInvalidImage, error.what());
   }
 }
 int unload_module(void* module) {
@@ -485,7 +415,7 @@ int allow_shared(void* handle, std::size_t bytes, std::size_t limit) {
   LoadedFunction* loaded = find_loaded(handle);
   if (!loaded) return kInvalidHandle;
   if (bytes > limit)
-    return report_locked(kInvalidValue, "more dynamic shared memory than a block can have");
+    return report(kInvalidValue, "more dynamic shared memory than a block can have");
   loaded->shared_allowed = bytes;
   return kOk;
 }
@@ -496,7 +426,7 @@ int launch(void* handle, const LaunchShape& shape, const void* params, std::size
   if (!loaded) return kInvalidHandle;
   const Function& function = *loaded->function;
   const auto refuse = [&](const char* why) {
-    return report_locked(kInvalidValue, "kernel " + function.name + ": " + why);
+    return report(kInvalidValue, "kernel " + function.name + ": " + why);
   };
   if (!params) return refuse("no parameters");
   if (shape.threads == 0 || shape.threads > 1024)
@@ -514,7 +444,7 @@ int launch(void* handle, const LaunchShape& shape, const void* params, std::size
   return enqueue(stream, [&function, shape, params_copy = std::move(copy)] {
     const std::string error = run(function, shape, params_copy.data());
     if (error.empty()) return int(kOk);
-    return report_locked(
+    return report(
         error.find("illegal address") != std::string::npos ? kIllegalAddress : kLaunchFailed,
         error);
   });

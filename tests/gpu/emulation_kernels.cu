@@ -85,6 +85,33 @@ KERNEL(rotate, EmulationParams, 1024) {
   p.out[element()] = v;
 }
 
+/// Copies 16 bytes a thread to shared memory asynchronously, three groups in flight, and adds the words of `count` groups
+/// up (out). `mode` 1 waits for one group too few, 2 starts the next copy before the last one was read: both wrong.
+KERNEL(copies, EmulationParams, 256) {
+  u8* stages = dynamic_shared();
+  const int t = thread_index(), bytes = block_threads() * 16;
+  const auto start = [&](int group) {
+    if (group < p.count)
+      copy_async16(stages + group % 3 * bytes + t * 16, p.in + (group * block_threads() + t) * 4);
+    copy_async_commit();
+  };
+  u32 sum = 0;
+  start(0);
+  start(1);
+  if (p.mode == 2) start(2);
+  for (int group = 0; group < p.count; ++group) {
+    if (p.mode == 2) start(group + 3);
+    else start(group + 2);
+    if (p.mode != 0) copy_async_wait<3>();
+    else copy_async_wait<2>();
+    block_barrier();
+    const Vec16 v = load16(stages + group % 3 * bytes + (t + 1) % block_threads() * 16);
+    for (int i = 0; i < 4; ++i) sum += v.w[i];
+    block_barrier();
+  }
+  p.out[t] = sum;
+}
+
 /// What shared memory holds before anything is written: static (out), dynamic (out2).
 KERNEL(unwritten, EmulationParams, 256) {
   SHARED(u32, fixed, 256);

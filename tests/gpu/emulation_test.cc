@@ -259,6 +259,34 @@ TEST_P(ForVendor, ShowsAMissingBarrier) {
   EXPECT_GE(wrong, 2);
 }
 
+TEST_P(ForVendor, CopiesAsynchronously) {
+  constexpr unsigned kThreads = 64, kGroups = 7;
+  alignas(16) static std::uint32_t in[kThreads * kGroups * 4];
+  std::mt19937 random(2);
+  for (std::uint32_t& word : in) word = std::uint32_t(random());
+  int wrong[3] = {};
+  for (const char* order : {"forward", "reverse", "random"})
+    for (int mode : {0, 1, 2}) {
+      const InOrder in_order(order);
+      Words out(kThreads);
+      ASSERT_EQ(run("copies", {{1, 1, 1}, kThreads, kThreads * 48},
+                    {in, nullptr, out.data(), nullptr, nullptr, int(kGroups), mode}),
+                "");
+      bool right = true;
+      for (unsigned t = 0; t < kThreads; ++t) {
+        std::uint32_t sum = 0;
+        for (unsigned group = 0; group < kGroups; ++group)
+          for (unsigned i = 0; i < 4; ++i)
+            sum += in[(group * kThreads + (t + 1) % kThreads) * 4 + i];
+        right = right && out[t] == sum;
+      }
+      wrong[mode] += !right;
+    }
+  EXPECT_EQ(wrong[0], 0);
+  EXPECT_GE(wrong[2], 2);                         // shown by copies that are done at once
+  EXPECT_EQ(wrong[1] > 0, nvidia()) << wrong[1];  // and by late ones, which AMD does not have
+}
+
 TEST_P(ForVendor, FillsSharedMemoryBeforeEveryBlock) {
   Words fixed(20 * 256), dynamic(20 * 256);
   ASSERT_EQ(run("unwritten", {{20, 1, 1}, 256, 1024},

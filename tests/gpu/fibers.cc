@@ -1,24 +1,18 @@
-#include "tests/gpu/fibers.h"
-
-#include <dlfcn.h>
+// Threads of a block as fibers that switch stacks when they wait.
 #include <signal.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
-#include <condition_variable>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <sstream>
-#include <thread>
 #include <vector>
 
-#include "tests/gpu/emulated_block.h"
+#include "tests/gpu/scheduler.h"
 
 #if !defined(__x86_64__)
 #error "the emulated GPU switches stacks in x86-64 code"
@@ -57,76 +51,25 @@ extern "C" void isotope_resume();
 
 namespace isotope::emulated {
 
-std::string (*describe_address)(const void* address) = nullptr;
-
 namespace {
 
 constexpr std::size_t kSlot = std::size_t(1) << kSlotBits;
 constexpr std::size_t kRegionBytes = std::size_t(1) << kRegionBits;
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kSharedSlot = kMaxThreads + 8;  // where dynamic shared memory begins
-constexpr std::size_t kMaxShared = 256 * 1024;
 constexpr unsigned char kTail = 0xa5;
-
-enum class Order { forward, reverse, random };
-
-struct Settings {
-  Order order = Order::forward;
-  std::uint64_t seed = 1;
-  unsigned threads = 2;
-};
-
-Settings settings() {
-  Settings result;
-  if (const char* text = std::getenv("ISOTOPE_EMULATED_ORDER")) {
-    if (std::strncmp(text, "reverse", 7) == 0) result.order = Order::reverse;
-    if (std::strncmp(text, "random", 6) == 0) {
-      result.order = Order::random;
-      if (text[6] == ':') result.seed = std::strtoull(text + 7, nullptr, 10) * 2 + 1;
-    }
-  }
-  if (const char* text = std::getenv("ISOTOPE_EMULATED_THREADS"))
-    result.threads = std::max(1u, unsigned(std::strtoul(text, nullptr, 10)));
-  return result;
-}
-
-struct Warp {
-  std::uint32_t ready = 0, waiting = 0, barrier = 0, ended = 0, all = 0;
-  Meeting meeting = nullptr;
-  const char* what = "";
-};
-
-struct Failure {
-  const char* why = nullptr;  // null: nothing happened. The handler of faults must not allocate
-  std::string details;
-  int thread = -1;
-  const void* address = nullptr;  // of a fault
-  const void* instruction = nullptr;
-};
-
-/// One block and what schedules it; lies in the region beside the stacks.
-struct Scheduler : Block {
-  Warp warps[kMaxThreads / 32];
-  std::uint32_t ready_warps;  // those with a ready lane
-  int current_warp;
-  int arrived;  // at the block barrier
-  int live;
-  Order order;
-  std::uint64_t random;
-  void* main_sp;
-  void* sp[kMaxThreads];
-  std::vector<PendingCopy> copies[kMaxThreads];
-  unsigned open_group[kMaxThreads];
-  const Function* function;
-  const void* params;
-  int stacks;  // of which the memory is accessible
-  Failure failure;
-};
 
 Scheduler& scheduler() { return *static_cast<Scheduler*>(this_block()); }
 
 /// Which block this OS thread runs at the moment, for the handler of faults.
 thread_local Scheduler* running = nullptr;
+
+std::uint64_t advance(Scheduler& s) {
+  s.random ^= s.random << 13;
+  s.random ^= s.random >> 7;
+  s.random ^= s.random << 17;
+  return s.random;
+}
 
 int pick_bit(const Scheduler& s, std::uint32_t mask) {
   if (s.order == Order::forward) return std::countr_zero(mask);
@@ -139,11 +82,7 @@ int pick_bit(const Scheduler& s, std::uint32_t mask) {
 /// can.
 int take_next(Scheduler& s) {
   if (s.ready_warps == 0) return -1;
-  if (s.order == Order::random) {
-    s.random ^= s.random << 13;
-    s.random ^= s.random >> 7;
-    s.random ^= s.random << 17;
-  }
+  if (s.order == Order::random) advance(s);
   if (s.order == Order::random || !(s.ready_warps >> s.current_warp & 1u))
     s.current_warp = pick_bit(s, s.ready_warps);
   Warp& warp = s.warps[s.current_warp];
@@ -230,11 +169,15 @@ void meet(Meeting meeting, const char* what) {
   run_another(s, thread);
 }
 
-// Asynchronous copies happen as late as they may: whoever does not wait for one reads what was
-// there before.
+// Asynchronous copies happen as late as they may, so that whoever does not wait for one reads what
+// was there before; or at once, so that whoever still needed what was there misses it.
 void start_copy(void* target, const void* source, unsigned bytes) {
   Scheduler& s = scheduler();
   const int thread = this_thread();
+  if (s.order == Order::reverse || (s.order == Order::random && (advance(s) >> 40 & 1))) {
+    std::memcpy(target, source, bytes);
+    return;
+  }
   s.copies[thread].push_back({target, source, bytes, s.open_group[thread]});
 }
 void close_copies() { ++scheduler().open_group[this_thread()]; }
@@ -243,13 +186,8 @@ void finish_copies(unsigned left) {
   const int thread = this_thread();
   std::vector<PendingCopy>& copies = s.copies[thread];
   std::size_t done = 0;
-  for (; done < copies.size() && copies[done].group + left < s.open_group[thread]; ++done) {
-    const PendingCopy& copy = copies[done];
-    if (copy.source)
-      std::memcpy(copy.target, copy.source, copy.bytes);
-    else
-      std::memset(copy.target, 0, copy.bytes);
-  }
+  for (; done < copies.size() && copies[done].group + left < s.open_group[thread]; ++done)
+    std::memcpy(copies[done].target, copies[done].source, copies[done].bytes);
   copies.erase(copies.begin(), copies.begin() + std::ptrdiff_t(done));
 }
 
@@ -286,6 +224,8 @@ void on_fault(int number, siginfo_t* info, void* context_) {
   registers[REG_RIP] = reinterpret_cast<std::int64_t>(&isotope_resume);
 }
 
+}  // namespace
+
 void catch_faults() {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -311,6 +251,8 @@ void catch_faults() {
     has_stack = true;
   }
 }
+
+namespace {
 
 /// Address space for one block: stacks with guard pages, the scheduler, shared memory.
 Scheduler* make_region() {
@@ -343,6 +285,8 @@ unsigned char* region_base(Scheduler* s) {
 std::mutex regions_mutex;
 std::vector<Scheduler*> free_regions;
 
+}  // namespace
+
 Scheduler* take_region() {
   const std::lock_guard lock(regions_mutex);
   if (free_regions.empty()) return make_region();
@@ -355,55 +299,7 @@ void give_region(Scheduler* s) {
   free_regions.push_back(s);
 }
 
-struct Job {
-  const Function& function;
-  const LaunchShape& shape;
-  const void* params;
-  Settings settings;
-  std::uint64_t blocks;
-  std::atomic<std::uint64_t> next{0};
-  std::atomic<bool> failed{false};
-  std::mutex mutex{};
-  std::string error{};  // the first
-  int helpers = 0;      // guarded by the pool
-};
-
-std::string line_of(const void* instruction) {
-  Dl_info info = {};
-  if (!dladdr(instruction, &info) || !info.dli_fname) return "";
-  std::ostringstream command;
-  command << "addr2line -s -e " << info.dli_fname << " 0x" << std::hex
-          << (static_cast<const char*>(instruction) - static_cast<const char*>(info.dli_fbase))
-          << " 2>/dev/null";
-  std::string line;
-  if (FILE* pipe = popen(command.str().c_str(), "r")) {
-    char text[512];
-    while (std::fgets(text, sizeof(text), pipe)) line += text;
-    pclose(pipe);
-  }
-  line.erase(std::find(line.begin(), line.end(), '\n'), line.end());
-  return line.empty() || line[0] == '?' ? "" : " at " + line;
-}
-
-std::string message(const Scheduler& s) {
-  const Failure& failure = s.failure;
-  std::ostringstream text;
-  text << "kernel " << s.function->name << ", block (" << s.index[0] << ", " << s.index[1] << ", "
-       << s.index[2] << ") of (" << s.grid[0] << ", " << s.grid[1] << ", " << s.grid[2] << ")";
-  if (failure.thread >= 0) text << ", thread " << failure.thread << " of " << s.threads;
-  text << ": " << failure.why << failure.details;
-  if (failure.instruction) {
-    text << " " << failure.address << line_of(failure.instruction);
-    const auto offset = reinterpret_cast<std::uint64_t>(failure.address) -
-                        reinterpret_cast<std::uint64_t>(s.dynamic_shared);
-    if (offset < (1u << 20))
-      text << ", which is byte " << offset << " of " << s.shared_bytes
-           << " of dynamic shared memory";
-    else if (describe_address)
-      text << describe_address(failure.address);
-  }
-  return text.str();
-}
+namespace {
 
 void prepare_stack(Scheduler& s, int thread) {
   unsigned char* slot = region_base(&s) + std::size_t(thread) * kSlot;
@@ -422,15 +318,15 @@ void prepare_stack(Scheduler& s, int thread) {
   s.open_group[thread] = 0;
 }
 
-/// Runs the block of s.index.
-void run_block(Scheduler& s, const Job& job) {
-  const std::size_t tail = (job.shape.shared_bytes + 1023) / 1024 * 1024;
+}  // namespace
+
+void run_block(Scheduler& s) {
+  const std::size_t tail = (s.shared_bytes + 1023) / 1024 * 1024;
   s.dynamic_shared = region_base(&s) + kSharedSlot * kSlot + kMaxShared - tail;
   std::memset(s.dynamic_shared, 0xff, s.shared_bytes);
   std::memset(s.dynamic_shared + s.shared_bytes, kTail, tail - s.shared_bytes);
-  if (job.function.shared_memory)
-    std::memset(job.function.shared_memory(job.function.code), 0xff,
-                job.function.shared_memory_bytes);
+  if (s.function->shared_memory)
+    std::memset(s.function->shared_memory(s.function->code), 0xff, s.function->shared_memory_bytes);
   s.ready_warps = 0;
   s.arrived = 0;
   s.live = int(s.threads);
@@ -449,95 +345,6 @@ void run_block(Scheduler& s, const Job& job) {
   if (!s.failure.why && std::find_if(s.dynamic_shared + s.shared_bytes, s.dynamic_shared + tail,
                                      [](unsigned char c) { return c != kTail; }) != end)
     s.failure.why = "something was written behind dynamic shared memory";
-}
-
-/// Takes blocks of a job until there is none left.
-void work(Job& job) {
-  catch_faults();
-  Scheduler* s = take_region();
-  s->function = &job.function;
-  s->params = job.params;
-  s->threads = job.shape.threads;
-  s->shared_bytes = job.shape.shared_bytes;
-  s->order = job.settings.order;
-  for (int i = 0; i < 3; ++i) s->grid[i] = job.shape.grid[std::size_t(i)];
-  for (;;) {
-    std::uint64_t block = job.next.fetch_add(1);
-    if (block >= job.blocks || job.failed) break;
-    if (job.settings.order != Order::forward) block = job.blocks - 1 - block;
-    s->random = (block + 1) * 0x9e3779b97f4a7c15u ^ job.settings.seed;
-    s->index[0] = unsigned(block % s->grid[0]);
-    s->index[1] = unsigned(block / s->grid[0] % s->grid[1]);
-    s->index[2] = unsigned(block / s->grid[0] / s->grid[1]);
-    run_block(*s, job);
-    if (s->failure.why) {
-      const std::string text = message(*s);
-      s->failure = {};
-      const std::lock_guard lock(job.mutex);
-      if (job.error.empty()) job.error = text;
-      job.failed = true;
-    }
-  }
-  give_region(s);
-}
-
-/// Threads that help whoever launches. They live as long as the process.
-class Helpers {
- public:
-  explicit Helpers(unsigned count) {
-    for (unsigned i = 0; i < count; ++i) std::thread([this] { serve(); }).detach();
-  }
-  void run(Job& job) {
-    if (job.blocks == 1) return work(job);
-    {
-      const std::lock_guard lock(mutex_);
-      if (job_ == nullptr) job_ = &job;
-    }
-    wake_.notify_all();
-    work(job);
-    std::unique_lock lock(mutex_);
-    if (job_ == &job) job_ = nullptr;
-    done_.wait(lock, [&] { return job.helpers == 0; });
-  }
-
- private:
-  void serve() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      wake_.wait(lock, [&] { return job_ != nullptr && job_->next < job_->blocks; });
-      Job& job = *job_;
-      ++job.helpers;
-      lock.unlock();
-      work(job);
-      lock.lock();
-      --job.helpers;
-      done_.notify_all();
-    }
-  }
-  std::mutex mutex_;
-  std::condition_variable wake_, done_;
-  Job* job_ = nullptr;
-};
-
-}  // namespace
-
-std::string run(const Function& function, const LaunchShape& shape, const void* params) {
-  if (shape.threads < 1 || shape.threads > kMaxThreads || shape.shared_bytes > kMaxShared)
-    return "kernel " + function.name + ": more threads or shared memory than the emulated GPU has";
-  if (function.max_threads && shape.threads > function.max_threads)
-    return "kernel " + function.name + ": " + std::to_string(shape.threads) +
-           " threads, built for " + std::to_string(function.max_threads);
-  Job job{function, shape, params, settings(),
-          std::uint64_t(shape.grid[0]) * shape.grid[1] * shape.grid[2]};
-  if (job.blocks == 0) return "kernel " + function.name + ": an empty grid";
-  alignas(64) unsigned char copy[4096];
-  if (function.params_bytes > sizeof(copy))
-    return "kernel " + function.name + ": more than 4096 bytes of parameters";
-  std::memcpy(copy, params, function.params_bytes);
-  job.params = copy;
-  static Helpers& helpers = *new Helpers(job.settings.threads - 1);
-  helpers.run(job);
-  return job.error;
 }
 
 }  // namespace isotope::emulated

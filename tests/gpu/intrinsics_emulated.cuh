@@ -118,13 +118,24 @@ ISOTOPE_DEVICE void prefetch_l2(const void*) {}
 
 #if defined(ISOTOPE_GFX12)
 constexpr bool kAsyncCopies = false;
-#else
-constexpr bool kAsyncCopies = true;
-#endif
 ISOTOPE_DEVICE void copy_async16(void* shared, const void* global) { store16(shared, load16(global)); }
 ISOTOPE_DEVICE void copy_async_commit() {}
 template <int pending>
 ISOTOPE_DEVICE void copy_async_wait() {}
+#else
+// Done at once, as late as a wait allows, or one of them at random: ISOTOPE_EMULATED_ORDER reverse, forward, random.
+constexpr bool kAsyncCopies = true;
+ISOTOPE_DEVICE void copy_async16(void* shared, const void* global) {
+  if ((reinterpret_cast<u64>(shared) | reinterpret_cast<u64>(global)) % 16 != 0)
+    ISOTOPE_BLOCK->fail("misaligned asynchronous copy");
+  ISOTOPE_BLOCK->start_copy(shared, global, 16);
+}
+ISOTOPE_DEVICE void copy_async_commit() { ISOTOPE_BLOCK->close_copies(); }
+template <int pending>
+ISOTOPE_DEVICE void copy_async_wait() {
+  ISOTOPE_BLOCK->finish_copies(pending);
+}
+#endif
 
 ISOTOPE_DEVICE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 ISOTOPE_DEVICE bool isnan(float v) { return v != v; }
