@@ -6,6 +6,10 @@
   extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Params p)
 #define KERNEL_BLOCKS(name, Params, threads, blocks) \
   extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ Params p)
+// `blocks` neighbouring blocks (a divisor of the grid) run together and reach each other's shared memory; sm_90.
+#define KERNEL_CLUSTER(name, Params, threads, blocks)                                             \
+  extern "C" __global__ void __cluster_dims__(blocks, 1, 1) __launch_bounds__(threads, 1) name( \
+      const __grid_constant__ Params p)
 #define SHARED(type, name, count) __shared__ alignas(16) type name[count]
 #define DEVICE_ZEROS(type, name, count) static __device__ type name[count]
 

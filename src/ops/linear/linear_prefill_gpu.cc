@@ -49,11 +49,12 @@ struct Product {
 /// How the rows and features of a product are cut; `function` of `unit` does one piece a block.
 struct Tiling {
   std::string file, function;
-  std::int64_t rows, features;
-  std::uint32_t threads;
-  bool persistent;  ///< blocks take tiles until none is left, instead of one each
-  double cost;      ///< time of a tile, one of 128 × 128 being 1
-  std::uint32_t shared_bytes;
+  std::int64_t rows = 128, features = 128;
+  std::int64_t cluster = 1;  ///< neighbouring row tiles that are done together
+  std::uint32_t threads = 256;
+  bool persistent = false;  ///< blocks take tiles until none is left, instead of one each
+  double cost = 1;          ///< time of a tile, one of 128 × 128 being 1
+  std::uint32_t shared_bytes = 0;
   std::vector<std::pair<std::string, std::string>> defines;
 };
 
@@ -62,28 +63,71 @@ std::vector<Tiling> portable_tilings(const Product& product) {
   for (const std::int64_t rows : {128, 64}) {
     const std::int64_t stage =
         64 * (rows * product.terms + 128) + (product.fp8 ? (rows + 128) * 4 : 0);
-    tilings.push_back({"ops/linear/linear_prefill.cu",
-                       fmt::format("linear_prefill_{}", rows),
-                       rows,
-                       128,
-                       256,
-                       false,
-                       rows == 128 ? 1.0 : 0.6,
-                       std::uint32_t(2 * stage),
-                       {}});
+    Tiling& tiling = tilings.emplace_back();
+    tiling.file = "ops/linear/linear_prefill.cu";
+    tiling.function = fmt::format("linear_prefill_{}", rows);
+    tiling.rows = rows;
+    tiling.cost = rows == 128 ? 1.0 : 0.6;
+    tiling.shared_bytes = std::uint32_t(2 * stage);
   }
   return tilings;
 }
 
-std::vector<Tiling> tilings_of(const device::GpuProperties&, const Product& product) {
-  return portable_tilings(product);
+/// What a stage takes in shared memory; as linear_prefill_wgmma.cu counts it.
+std::int64_t wgmma_stage(const Product& product, std::int64_t rows, std::int64_t features) {
+  const std::int64_t weight_scales =
+      product.scales == isotope::gpu::prefill_scales_block     ? features / 8
+      : product.scales == isotope::gpu::prefill_scales_feature ? features
+                                                               : 0;
+  return 128 * (rows * product.terms + features) + (product.fp8 ? (rows + weight_scales) * 4 : 0) +
+         16;
+}
+
+/// A tiling for sm_90a, with as many stages as fit.
+Tiling wgmma_tiling(const device::GpuProperties& properties, const Product& product,
+                    std::int64_t rows, std::int64_t features, std::int64_t cluster, double cost) {
+  const std::int64_t stage = wgmma_stage(product, rows, features);
+  const std::int64_t stages =
+      std::clamp<std::int64_t>(std::int64_t(properties.shared_per_block) / stage, 2, 12);
+  Tiling tiling;
+  tiling.file = "ops/linear/linear_prefill_wgmma.cu";
+  tiling.function = "linear_prefill_wgmma";
+  tiling.rows = rows;
+  tiling.features = features;
+  tiling.cluster = cluster;
+  tiling.threads = std::uint32_t((rows / 64 + 1) * 128);
+  tiling.persistent = true;
+  tiling.cost = cost;
+  tiling.shared_bytes = std::uint32_t(stages * stage);
+  tiling.defines = {{"PREFILL_ROWS", std::to_string(rows)},
+                    {"PREFILL_FEATURES", std::to_string(features)},
+                    {"PREFILL_CLUSTER", std::to_string(cluster)},
+                    {"PREFILL_STAGES", std::to_string(stages)}};
+  return tiling;
+}
+
+/// Costs: small tiles copy more bytes for a product, and few sums for each instruction.
+std::vector<Tiling> wgmma_tilings(const device::GpuProperties& properties, const Product& product) {
+  std::vector<Tiling> tilings;
+  // Scales of single features take registers that the largest tile does not have.
+  if (product.scales != isotope::gpu::prefill_scales_feature)
+    tilings.push_back(wgmma_tiling(properties, product, 128, 256, 1, 2.0));
+  tilings.push_back(wgmma_tiling(properties, product, 128, 128, 1, 1.2));
+  tilings.push_back(wgmma_tiling(properties, product, 64, 64, 1, 0.5));
+  return tilings;
+}
+
+std::vector<Tiling> tilings_of(const device::GpuProperties& properties, const Product& product) {
+  return properties.arch == "sm_90a" ? wgmma_tilings(properties, product)
+                                     : portable_tilings(product);
 }
 
 std::int64_t tiles_of(const Tiling& tiling, const Product& product, std::int64_t rows) {
-  return ceil_div(rows, tiling.rows) * ceil_div(product.weight->padded_n, tiling.features);
+  return round_up(ceil_div(rows, tiling.rows), tiling.cluster) *
+         ceil_div(product.weight->padded_n, tiling.features);
 }
 
-/// The tiling that should be done first: waves of tiles over the multiprocessors.
+/// The tiling that should be done soonest: waves of tiles over the multiprocessors.
 const Tiling& best_tiling(const std::vector<Tiling>& tilings, const Product& product,
                           std::int64_t rows, std::int64_t multiprocessors) {
   const auto time = [&](const Tiling& tiling) {
@@ -186,18 +230,20 @@ void multiply(Context& context, const LinearCall& call, const Product& product,
                     : call.epilogue == Epilogue::add ? isotope::gpu::prefill_add
                                                      : isotope::gpu::prefill_swiglu;
   params.y_is_f32 = y.dtype == DType::f32;
-  params.vectors = aligned(params.y, y.row_stride * size);
+  params.vectors = aligned(params.y, y.row_stride * size) && params.outputs % 8 == 0;
 
   KernelLibrary& kernels = context.kernels();
   const auto multiprocessors = std::max<std::int64_t>(1, kernels.properties().multiprocessors);
   const auto launch = [&](const Tiling& tiling) {
     const std::int64_t tiles = tiles_of(tiling, product, count);
-    device::Launch launch;
-    launch.grid[0] = std::uint32_t(tiling.persistent ? std::min(tiles, multiprocessors) : tiles);
-    launch.threads = tiling.threads;
-    launch.shared_bytes = tiling.shared_bytes;
-    launch.overlaps_predecessor = true;
-    kernels.launch({unit_of(product, tiling), tiling.function}, launch, params);
+    device::Launch shape;
+    shape.grid[0] = std::uint32_t(
+        tiling.persistent ? std::min(tiles, multiprocessors / tiling.cluster * tiling.cluster)
+                          : tiles);
+    shape.threads = tiling.threads;
+    shape.shared_bytes = tiling.shared_bytes;
+    shape.overlaps_predecessor = true;
+    kernels.launch({unit_of(product, tiling), tiling.function}, shape, params);
   };
   const std::vector<Tiling> tilings = tilings_of(kernels.properties(), product);
   if (!kernels.recording()) return launch(best_tiling(tilings, product, count, multiprocessors));

@@ -36,7 +36,7 @@ struct PrefillParams {
   int k_blocks;  ///< of 128 bytes, which is 128 values if the weights are FP8
   int epilogue;  ///< PrefillEpilogue
   int y_is_f32;
-  int vectors;  ///< rows of y may be written 16 bytes at a time
+  int vectors;  ///< rows of y begin at multiples of 16 bytes and have a multiple of 8 outputs
 };
 
 enum PrefillEpilogue { prefill_store = 0, prefill_add = 1, prefill_swiglu = 2 };

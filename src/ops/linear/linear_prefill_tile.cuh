@@ -77,6 +77,19 @@ ISOTOPE_DEVICE void promote(WarpSums<kRows>& total, const WarpSums<kRows>& sum, 
   }
 }
 
+/// kCount outputs from `f` of every sixteenth row from `row`.
+template <int kRowTiles, int kCount>
+ISOTOPE_DEVICE void write_rows(const PrefillParams& p, i64 row, int f, float (&v)[kRowTiles][kCount]) {
+  const i64 at = row * p.y_stride + f, step = 16 * p.y_stride;
+  if (p.vectors) {
+    write_vectors(p, at, step, v, [&](int i) { return row + i * 16 < p.rows && f < p.outputs; });
+    return;
+  }
+#pragma unroll
+  for (int r = 0; r < kRowTiles; ++r)
+    if (row + r * 16 < p.rows) write_singly(p, at + r * step, p.outputs - f, v[r]);
+}
+
 /// Rows from `row`, packed features from `feature`.
 template <int kRows>
 ISOTOPE_DEVICE void write_warp(const PrefillParams& p, i64 row, int feature, WarpSums<kRows>& sum, bool scaled) {
@@ -93,23 +106,22 @@ ISOTOPE_DEVICE void write_warp(const PrefillParams& p, i64 row, int feature, War
         for (int r = 0; r < Sums::kRowTiles; ++r) sum.v[f][r][i] *= scale;
       }
     }
+    const i64 y_row = row + lane % 16;
+    if (p.epilogue != prefill_swiglu) {
+      write_rows(p, y_row, first, sum.v[f]);
+      continue;
+    }
+    // Lanes below 16 have the gates, those above the ups of the same row; each takes four of the eight.
+    float v[Sums::kRowTiles][4];
 #pragma unroll
-    for (int r = 0; r < Sums::kRowTiles; ++r) {
-      const i64 y_row = row + r * 16 + lane % 16;
-      if (p.epilogue != prefill_swiglu) {
-        write_values(p, y_row, first, sum.v[f][r]);
-        continue;
-      }
-      // Lanes below 16 have the gates, those above the ups of the same row; each takes four of the eight.
-      float v[4];
+    for (int r = 0; r < Sums::kRowTiles; ++r)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const float mine = lane < 16 ? sum.v[f][r][i] : sum.v[f][r][i + 4];
         const float other = shuffle_xor(lane < 16 ? sum.v[f][r][i + 4] : sum.v[f][r][i], 16);
-        v[i] = lane < 16 ? silu(mine) * other : silu(other) * mine;
+        v[r][i] = lane < 16 ? silu(mine) * other : silu(other) * mine;
       }
-      write_values(p, y_row, (feature + f * 16) / 2 + lane / 16 * 4, v);
-    }
+    write_rows(p, y_row, (feature + f * 16) / 2 + lane / 16 * 4, v);
   }
 }
 
