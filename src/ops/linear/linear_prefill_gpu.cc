@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "ops/gpu/kernel_library.h"
 #include "ops/linear/linear_gpu.h"
+#include "ops/linear/linear_prefill_gpu.h"
 #include "ops/linear/linear_prefill_params.h"
 
 namespace isotope::ops::gpu {
@@ -23,10 +24,6 @@ constexpr std::int64_t kTileRows = 128, kTileBytes = 128;
 constexpr std::int64_t kMaxRows = 2048;
 /// What linear_decode takes at once.
 constexpr std::int64_t kMaxDecodeRows = 128;
-/// From here on an FP8 input is one E4M3 term, which is what a checkpoint with dynamic activation
-/// scales defines. Smaller products are cheap, and models made of them sensitive: they get two
-/// terms, BF16's precision.
-constexpr std::int64_t kOneTermK = 1024;
 
 /// A layer's product as kernels see it.
 struct Product {
@@ -37,7 +34,7 @@ struct Product {
   std::int64_t k_blocks;  ///< of 128 bytes
 
   explicit Product(const LinearWeight& w) : weight(&w), fp8(w.dtype == DType::f8_e4m3) {
-    terms = fp8 && w.k < kOneTermK ? 2 : 1;
+    terms = fp8 && w.k < kPrefillOneTermK ? 2 : 1;
     const bool blocks = w.scale_layout == ScaleLayout::block_128x128;
     scales = !blocks                ? isotope::gpu::prefill_scales_end
              : w.scales_per_feature ? isotope::gpu::prefill_scales_feature
@@ -208,7 +205,7 @@ jit::Unit unit_of(const Product& product, const Tiling& tiling) {
 }
 
 void multiply(Context& context, const LinearCall& call, const Product& product,
-              const Operand& operand, std::int64_t begin, std::int64_t count) {
+              const Operand& operand, std::int64_t begin, std::int64_t count, int forced) {
   const LinearWeight& weight = *product.weight;
   const TensorView& y = call.y;
   const auto size = std::int64_t(size_of(y.dtype));
@@ -246,6 +243,7 @@ void multiply(Context& context, const LinearCall& call, const Product& product,
     kernels.launch({unit_of(product, tiling), tiling.function}, shape, params);
   };
   const std::vector<Tiling> tilings = tilings_of(kernels.properties(), product);
+  if (forced >= 0) return launch(tilings.at(std::size_t(forced)));
   if (!kernels.recording()) return launch(best_tiling(tilings, product, count, multiprocessors));
   for (const Tiling& tiling : tilings) launch(tiling);  // other numbers of rows will come
 }
@@ -269,25 +267,40 @@ void check(const LinearCall& call, std::int64_t begin, std::int64_t count) {
          call.x.shape.to_string(), weight.k);
 }
 
-}  // namespace
-
-void linear_prefill(Context& context, const LinearCall& call, std::int64_t begin,
-                    std::int64_t count) {
+/// `forced`: the tiling, or -1 for the best.
+void run(Context& context, const LinearCall& call, std::int64_t begin, std::int64_t count,
+         int forced) {
   check(call, begin, count);
-  const std::int64_t end = begin + count;
-  if (call.weight->dtype == DType::f32) {
-    for (; begin < end; begin += kMaxDecodeRows)
-      linear_decode(context, call, begin, std::min(kMaxDecodeRows, end - begin));
-    return;
-  }
   const Product product(*call.weight);
-  for (; begin < end; begin += kMaxRows) {
+  for (const std::int64_t end = begin + count; begin < end; begin += kMaxRows) {
     const std::int64_t rows = std::min(kMaxRows, end - begin);
     const Workspace::Scope scope(context.workspace());
     const Operand operand = take_operand(context.workspace(), product, rows);
     prepare(context, call, product, operand, begin, rows);
-    multiply(context, call, product, operand, begin, rows);
+    multiply(context, call, product, operand, begin, rows, forced);
   }
+}
+
+}  // namespace
+
+void linear_prefill(Context& context, const LinearCall& call, std::int64_t begin,
+                    std::int64_t count) {
+  if (call.weight->dtype != DType::f32) return run(context, call, begin, count, -1);
+  for (const std::int64_t end = begin + count; begin < end; begin += kMaxDecodeRows)
+    linear_decode(context, call, begin, std::min(kMaxDecodeRows, end - begin));
+}
+
+std::vector<std::string> prefill_tilings(Context& context, const LinearWeight& weight) {
+  std::vector<std::string> names;
+  for (const Tiling& tiling : tilings_of(context.kernels().properties(), Product(weight)))
+    names.push_back(fmt::format("{}x{}{}", tiling.rows, tiling.features,
+                                tiling.cluster > 1 ? fmt::format(" by {}", tiling.cluster) : ""));
+  return names;
+}
+
+void linear_prefill_tiled(Context& context, const LinearCall& call, std::int64_t begin,
+                          std::int64_t count, int tiling) {
+  run(context, call, begin, count, tiling);
 }
 
 std::size_t linear_prefill_scratch(std::int64_t rows, std::int64_t k) {
