@@ -63,18 +63,14 @@ class FakeDriver final : public GpuDriver {
   }
   DriverStatus free(void* data) const override {
     EXPECT_FALSE(capturing) << "freeing inside a capture";
-    EXPECT_EQ(memory.erase(data), 1u);
-    return done("free");
+    return give(memory, data, "free");
   }
   DriverStatus allocate_pinned(void** data, std::size_t bytes) const override {
     const DriverStatus status = done("allocate_pinned");
     if (status.ok()) *data = take(pinned, bytes);
     return status;
   }
-  DriverStatus free_pinned(void* data) const override {
-    EXPECT_EQ(pinned.erase(data), 1u);
-    return done("free_pinned");
-  }
+  DriverStatus free_pinned(void* data) const override { return give(pinned, data, "free_pinned"); }
   DriverStatus create_stream(void** stream) const override { return make("stream", stream); }
   DriverStatus destroy_stream(void*) const override { return unmake("stream"); }
   DriverStatus synchronize(void*) const override { return done("synchronize"); }
@@ -154,13 +150,26 @@ class FakeDriver final : public GpuDriver {
     if (found != live.end()) live.erase(found);
     return done("unmake " + what);
   }
-  /// Memory as full of rubbish as a real card's.
-  static void* take(std::map<void*, std::vector<char>>& from, std::size_t bytes) {
-    std::vector<char> block(bytes, char(0xcd));
+  /// Memory as full of rubbish as a real card's, and like there the block that was freed last.
+  void* take(std::map<void*, std::vector<char>>& from, std::size_t bytes) const {
+    std::vector<char> block = std::move(freed_);
+    if (block.size() != bytes) block.resize(bytes);
+    std::fill(block.begin(), block.end(), char(0xcd));
+    freed_.clear();
     void* data = block.data();
     from.emplace(data, std::move(block));
     return data;
   }
+  DriverStatus give(std::map<void*, std::vector<char>>& back, void* data, const char* call) const {
+    const auto found = back.find(data);
+    EXPECT_NE(found, back.end()) << call << " of an address that it did not give";
+    if (found != back.end()) {
+      freed_ = std::move(found->second);
+      back.erase(found);
+    }
+    return done(call);
+  }
+  mutable std::vector<char> freed_;
   std::string identity_ = "a fake driver";
 };
 
@@ -237,6 +246,15 @@ TEST_F(GpuDeviceTest, MemoryIsZeroed) {
   EXPECT_EQ(std::string(pinned.as<char>(), 100), std::string(100, '\0'));
   EXPECT_EQ(gpu->allocate(0, "nothing").data(), nullptr);
   EXPECT_EQ(gpu->allocate_pinned(0, "nothing").data(), nullptr);
+}
+
+TEST_F(GpuDeviceTest, AnAddressMayServeHostAndCardInTurn) {
+  const auto gpu = open();
+  void* first = gpu->allocate_pinned(64, "a test").data();
+  EXPECT_EQ(gpu->allocate(64, "a test").data(), first);
+  EXPECT_EQ(gpu->allocate_pinned(64, "a test").data(), first);
+  EXPECT_EQ(driver->count("free"), 1);
+  EXPECT_EQ(driver->count("free_pinned"), 2);
 }
 
 TEST_F(GpuDeviceTest, OutOfMemorySaysWhatDidNotFit) {
