@@ -154,6 +154,7 @@ class Engine::Impl {
       const Stopwatch watch;
       context.kernels().build(units, report);
       info_.start.kernels_seconds = watch.seconds();
+      info_.start.kernels_compiled = context.kernels().build_stats().compiled;
     });
   }
 

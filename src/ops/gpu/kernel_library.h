@@ -49,6 +49,8 @@ class KernelLibrary {
     launch_bytes(name, launch, &params, sizeof(Params));
   }
   std::int64_t late_builds() const { return late_builds_; }
+  /// What was compiled and what came from the cache.
+  jit::BuildStats build_stats() const { return builder_ ? builder_->stats() : jit::BuildStats{}; }
 
   device::Gpu& gpu() { return *gpu_; }
   const device::GpuProperties& properties() const { return gpu_->properties(); }

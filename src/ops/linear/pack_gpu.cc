@@ -285,6 +285,8 @@ LinearWeight pack_linear_gpu(Context& context, const Stack& stack, bool allow_f3
       gpu.stream().copy_to_device(weight.scales.data(), scales.data(),
                                   scales.size() * sizeof(float));
   }
+  // On paper the layout is all there is.
+  if (gpu.properties().paper) return weight;
   // upload() also waits for the scales.
   upload(gpu, stack, Packer(stack, features, weight), weight, options.pinned);
   return weight;
