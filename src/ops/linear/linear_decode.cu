@@ -124,12 +124,13 @@ ISOTOPE_DEVICE float sum_parts(const LinearDecodeParams& p, const float* partial
 ISOTOPE_DEVICE void finish_strip(const LinearDecodeParams& p, const float* partials, int strip, const Output& o) {
   const int feature = feature_of(p, o, strip);
   if (!o.active || feature >= p.n) return;
-  float v = sum_parts(p, partials, o.row, o.column) * o.input_scale * o.scale;
+  const float sum = sum_parts(p, partials, o.row, o.column) * o.input_scale;
   if (p.epilogue == 2) {
-    const float up = sum_parts(p, partials, o.row + 8, o.column) * o.input_scale * o.scale_up;
-    v = silu(v) * up;
+    const float up = sum_parts(p, partials, o.row + 8, o.column) * o.input_scale;
+    store_output(p, o.m, feature, gated(sum, o.scale, up, o.scale_up));
+  } else {
+    store_output(p, o.m, feature, p.epilogue == 1 ? fma(sum, o.scale, o.old) : sum * o.scale);
   }
-  store_output(p, o.m, feature, o.old + v);
 }
 
 KERNEL_BLOCKS(linear_decode, LinearDecodeParams, kProductThreads, ISOTOPE_LINEAR_BLOCKS) {

@@ -90,7 +90,11 @@ ISOTOPE_DEVICE float row_scale(const LinearDecodeParams& p, int packed_row) {
   return kScales == 0 && p.scales ? p.scales[packed_row] : 1.0f;
 }
 
-ISOTOPE_DEVICE float silu(float v) { return v / (1.0f + exp(-v)); }
+/// SiLU(gate) · up, of sums and the scales of their weight rows.
+ISOTOPE_DEVICE float gated(float gate, float gate_scale, float up, float up_scale) {
+  const float v = gate * gate_scale;
+  return v / (1.0f + exp(-v)) * (up * up_scale);
+}
 
 ISOTOPE_DEVICE void store_output(const LinearDecodeParams& p, int m, int feature, float v) {
   const i64 at = i64(m) * p.y_stride + feature;

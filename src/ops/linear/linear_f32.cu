@@ -12,7 +12,7 @@ ISOTOPE_DEVICE void store_sum(const LinearDecodeParams& p, int m, int strip, int
   const int feature = p.epilogue == 2 ? strip * 8 + row : strip * 16 + row;
   if (feature >= p.n) return;
   float v = sum;
-  if (p.epilogue == 2) v = silu(sum) * up;
+  if (p.epilogue == 2) v = gated(sum, 1.0f, up, 1.0f);
   if (p.epilogue == 1) v = static_cast<const float*>(p.y)[i64(m) * p.y_stride + feature] + v;
   store_output(p, m, feature, v);
 }

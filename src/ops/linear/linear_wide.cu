@@ -183,8 +183,9 @@ ISOTOPE_DEVICE void finish_rows(const LinearDecodeParams& p, int strip, const Su
     for (int c = 0; c < kTiles; ++c) {
       const int m = c * kMmaRows + acc_column(i);
       if (m >= p.source.rows) continue;
-      float v = sums[c][i] * input_scale(p, m) * scale;
-      if (p.epilogue == 1) v = static_cast<const float*>(p.y)[i64(m) * p.y_stride + row] + v;
+      const float sum = sums[c][i] * input_scale(p, m);
+      float v = sum * scale;
+      if (p.epilogue == 1) v = fma(sum, scale, static_cast<const float*>(p.y)[i64(m) * p.y_stride + row]);
       store_output(p, m, row, v);
     }
   }
@@ -213,7 +214,7 @@ ISOTOPE_DEVICE void finish_swiglu(const LinearDecodeParams& p, int strip, const 
 #endif
       if (!mine || feature >= p.n || m >= p.source.rows) continue;
       const float scale = input_scale(p, m);
-      store_output(p, m, feature, silu(sums[c][i] * scale * gate_scale) * (up * scale * up_scale));
+      store_output(p, m, feature, gated(sums[c][i] * scale, gate_scale, up * scale, up_scale));
     }
   }
 }
