@@ -100,6 +100,19 @@ TEST_F(Device, KnowsTheBoundsOfMemory) {
   EXPECT_EQ(free_memory(data, false), kInvalidValue);
 }
 
+TEST_F(Device, FillsLargeMemory) {
+  constexpr std::size_t kWords = std::size_t(10) << 20;
+  std::uint32_t* data = device_words(kWords);
+  for (std::uint8_t value : {std::uint8_t(0x22), std::uint8_t(0)}) {
+    EXPECT_EQ(fill(data, 0x11, kWords * 4, stream_), kOk);
+    EXPECT_EQ(fill(data + 3, value, (kWords - 8) * 4, stream_), kOk);
+    const Words words = download(data, kWords);
+    for (std::size_t i = 0; i < kWords; ++i)
+      ASSERT_EQ(words[i], (i < 3 || i >= kWords - 5 ? 0x11 : value) * 0x01010101u) << i;
+  }
+  EXPECT_EQ(free_memory(data, false), kOk);
+}
+
 TEST_F(Device, TellsWildAddresses) {
   std::uint32_t *in = device_words(64), *out = device_words(64);
   EXPECT_EQ(rotate(in + 64, out, 64, 1), kOk);

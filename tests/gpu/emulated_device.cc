@@ -270,7 +270,7 @@ int fill(void* target, std::uint8_t value, std::size_t bytes, void* stream) {
   if (bytes == 0) return kOk;
   if (const int code = check_device_range("filling", target, bytes)) return code;
   return enqueue(stream, [=] {
-    std::memset(target, value, bytes);
+    fill_bytes(target, value, bytes);
     return int(kOk);
   });
 }

@@ -25,6 +25,21 @@ std::size_t round_up(std::size_t value, std::size_t step) {
 
 }  // namespace
 
+void fill_bytes(void* target, unsigned char value, std::size_t bytes) {
+  auto* first = static_cast<unsigned char*>(target);
+  const auto address = reinterpret_cast<std::uintptr_t>(first);
+  const std::size_t before = round_up(address, kPage) - address;
+  if (value == 0 && bytes >= before + kMostFilled) {
+    const std::size_t pages = (bytes - before) / kPage * kPage;
+    if (madvise(first + before, pages, MADV_DONTNEED) == 0) {
+      std::memset(first, 0, before);
+      first += before + pages;
+      bytes -= before + pages;
+    }
+  }
+  std::memset(first, value, bytes);
+}
+
 Memory::Memory() : total_(kDefaultMemory) {
   if (const char* mib = std::getenv("ISOTOPE_EMULATED_MEMORY"))
     total_ = std::size_t(std::strtoull(mib, nullptr, 10)) << 20;

@@ -9,6 +9,10 @@
 
 namespace isotope::emulated {
 
+/// memset; zeros over many pages give them back instead, so that a large cache costs what is used
+/// of it.
+void fill_bytes(void* target, unsigned char value, std::size_t bytes);
+
 /// Not safe for use by several threads at once.
 class Memory {
  public:
