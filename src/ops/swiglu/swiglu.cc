@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "device/cpu/cpu_device.h"
+#include "ops/swiglu/swiglu_gpu.h"
 #include "ops/swiglu/swiglu_row.h"
 
 namespace isotope::ops {
@@ -32,8 +33,7 @@ auto row_function(const Context& context, const device::CpuDevice& device) {
 
 void swiglu(Context& context, const TensorView& gate_up, const TensorView& out) {
   check(gate_up, out);
-  if (context.device().kind() != device::Kind::cpu)
-    fail(ErrorCode::unsupported, "swiglu does not run on device {}", context.device().name());
+  if (context.on_gpu()) return gpu::swiglu_gpu(context, gate_up, out);
   auto& device = static_cast<device::CpuDevice&>(context.device());
   const auto function = row_function(context, device);
   const std::int64_t width = out.shape[1], parts = ceil_div(width, kTaskValues);
