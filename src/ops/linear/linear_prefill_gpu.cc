@@ -298,6 +298,15 @@ std::vector<std::string> prefill_tilings(Context& context, const LinearWeight& w
   return names;
 }
 
+void linear_prefill_inputs(Context& context, const LinearCall& call, std::int64_t begin,
+                           std::int64_t count) {
+  check(call, begin, count);
+  const Product product(*call.weight);
+  const Workspace::Scope scope(context.workspace());
+  const std::int64_t rows = std::min(kMaxRows, count);
+  prepare(context, call, product, take_operand(context.workspace(), product, rows), begin, rows);
+}
+
 void linear_prefill_tiled(Context& context, const LinearCall& call, std::int64_t begin,
                           std::int64_t count, int tiling) {
   run(context, call, begin, count, tiling);

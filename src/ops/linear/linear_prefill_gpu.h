@@ -17,6 +17,10 @@ std::vector<std::string> prefill_tilings(Context& context, const LinearWeight& w
 void linear_prefill_tiled(Context& context, const LinearCall& call, std::int64_t begin,
                           std::int64_t count, int tiling);
 
+/// Only the preparation of the inputs, for at most the 2048 rows that are prepared at a time.
+void linear_prefill_inputs(Context& context, const LinearCall& call, std::int64_t begin,
+                           std::int64_t count);
+
 /// From this k on an FP8 input is one E4M3 term, which is what a checkpoint with dynamic activation
 /// scales defines. Smaller products are cheap, and models made of them sensitive: they get two
 /// terms, BF16's precision.
