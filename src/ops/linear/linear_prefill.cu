@@ -26,18 +26,23 @@ struct Stage {
   static constexpr int kBytes = kOperandBytes + (kFp8 ? (kRows + kFeatures) * 4 : 0);
 };
 
-/// What a thread carries from global to shared memory for one stage.
+/// Stages in shared memory: one that is multiplied, the others on their way.
+constexpr int kBuffers = kAsyncCopies ? 3 : 2;
+
+/// What a thread carries from global to shared memory for one stage; vectors only where copies are not asynchronous.
 template <int kRows>
 struct Carried {
-  Vec16 v[Stage<kRows>::kVectors];
+  Vec16 v[kAsyncCopies ? 1 : Stage<kRows>::kVectors];
   float scale;
 };
 
-/// Panel p, byte b of a stage's half tile is at panel · 1024 + b of the whole tile.
+/// A stage's half of a tile has 512 bytes of each panel of 1024.
 ISOTOPE_DEVICE const u8* half_tile_vector(const u8* half, int vector) { return half + vector / 32 * 1024 + vector % 32 * 16; }
 
+/// Starts on the way to `shared`; put() ends it.
 template <int kRows>
-ISOTOPE_DEVICE void fetch(const PrefillParams& p, const PrefillTile& tile, int stage, Carried<kRows>& carried) {
+ISOTOPE_DEVICE void fetch(const PrefillParams& p, const PrefillTile& tile, int stage, u8* shared,
+                          Carried<kRows>& carried) {
   using S = Stage<kRows>;
   const int k_block = stage / 2;
   const i64 half = stage % 2 * kPanelBytes;
@@ -48,10 +53,13 @@ ISOTOPE_DEVICE void fetch(const PrefillParams& p, const PrefillTile& tile, int s
   for (int i = 0; i < S::kVectors; ++i) {
     const int vector = i * kThreads + thread_index();
     constexpr int kInput = S::kInputBytes / 16;
-    const int term = vector / kInput;
+    const int term = i * kThreads / kInput;
     const u8* const from = term < kTerms ? half_tile_vector(a + term * p.a_term_bytes, vector % kInput)
                                          : half_tile_vector(w, vector - kTerms * kInput);
-    carried.v[i] = load16(from);
+    if constexpr (kAsyncCopies)
+      copy_async16(shared + vector * 16, from);
+    else
+      carried.v[i] = load16(from);
   }
   if constexpr (kFp8) {
     const int t = thread_index();
@@ -68,47 +76,58 @@ ISOTOPE_DEVICE void fetch(const PrefillParams& p, const PrefillTile& tile, int s
 template <int kRows>
 ISOTOPE_DEVICE void put(u8* shared, const Carried<kRows>& carried) {
   using S = Stage<kRows>;
+  if constexpr (!kAsyncCopies) {
 #pragma unroll
-  for (int i = 0; i < S::kVectors; ++i) store16(shared + (i * kThreads + thread_index()) * 16, carried.v[i]);
+    for (int i = 0; i < S::kVectors; ++i) store16(shared + (i * kThreads + thread_index()) * 16, carried.v[i]);
+  }
   if constexpr (kFp8)
     if (thread_index() < kRows + kFeatures)
       reinterpret_cast<float*>(shared + S::kOperandBytes)[thread_index()] = carried.scale;
 }
 
 /// kRows × 128 features a block: eight warps, two along the rows and four along the features. While a stage is
-/// multiplied, the next is on its way in registers.
+/// multiplied, the next are on their way.
 template <int kRows>
 ISOTOPE_DEVICE void product(const PrefillParams& p) {
   using S = Stage<kRows>;
-  constexpr int kWarpRows = kRows / 2;
+  constexpr int kWarpRows = kRows / 2, kAhead = kBuffers - 1;
   wait_for_predecessor();
   release_successor();
   const int row_tiles = (p.rows + kRows - 1) / kRows;
   const PrefillTile tile = prefill_tile(block_x(), row_tiles, p.w_tiles, kGroupRows / kRows);
   const int warp_row = warp_index() % 2 * kWarpRows, warp_feature = warp_index() / 2 * kWarpFeatures;
+  const int stages = p.k_blocks * 2;  // at least two
   u8* const shared = dynamic_shared();
 
   WarpSums<kWarpRows> sum = {};
   WarpSums<kFp8 ? kWarpRows : 16> total = {};
   Carried<kRows> carried;
-  fetch(p, tile, 0, carried);
-  put(shared, carried);
-  block_barrier();
-  const int stages = p.k_blocks * 2;
+#pragma unroll
+  for (int stage = 0; stage < kAhead; ++stage) {
+    fetch(p, tile, stage, shared + stage * S::kBytes, carried);
+    copy_async_commit();
+    put(shared + stage * S::kBytes, carried);
+  }
+  int now = 0, later = kAhead;  // buffers of this stage and of the one that is fetched
   for (int stage = 0; stage < stages; ++stage) {
-    if (stage + 1 < stages) fetch(p, tile, stage + 1, carried);
-    const u8* const now = shared + stage % 2 * S::kBytes;
-    multiply<kFp8, kTerms>(sum, now + warp_row / 8 * kPanelBytes, S::kInputBytes,
-                           now + S::kInputBytes * kTerms + warp_feature / 8 * kPanelBytes);
+    copy_async_wait<kAhead - 1>();
+    block_barrier();  // this stage is there, and nobody reads the one before
+    const bool more = stage + kAhead < stages;
+    if (more) fetch(p, tile, stage + kAhead, shared + later * S::kBytes, carried);
+    copy_async_commit();
+    const u8* const operands = shared + now * S::kBytes;
+    multiply<kFp8, kTerms>(sum, operands + warp_row / 8 * kPanelBytes, S::kInputBytes,
+                           operands + S::kInputBytes * kTerms + warp_feature / 8 * kPanelBytes);
     if constexpr (kFp8) {
       if (stage % 2 == 1) {
-        const float* const scales = reinterpret_cast<const float*>(now + S::kOperandBytes);
+        const float* const scales = reinterpret_cast<const float*>(operands + S::kOperandBytes);
         promote<kScales>(total, sum, scales + warp_row, scales + kRows + warp_feature);
         sum = {};
       }
     }
-    if (stage + 1 < stages) put(shared + (stage + 1) % 2 * S::kBytes, carried);
-    block_barrier();
+    if (more) put(shared + later * S::kBytes, carried);
+    now = now + 1 == kBuffers ? 0 : now + 1;
+    later = later + 1 == kBuffers ? 0 : later + 1;
   }
   const i64 row = i64(tile.row) * kRows + warp_row;
   const int feature = tile.column * kFeatures + warp_feature;
@@ -121,7 +140,7 @@ ISOTOPE_DEVICE void product(const PrefillParams& p) {
 }  // namespace
 
 /// y[rows, n] from tiles of 128 input rows × 128 features. Grid: all tiles, one block of 256 threads each. Dynamic shared
-/// memory: two stages. Scratch rows behind the last may hold anything; they reach no other row.
+/// memory: kBuffers stages. Scratch rows behind the last may hold anything; they reach no other row.
 KERNEL(linear_prefill_128, PrefillParams, 256) { product<128>(p); }
 
 /// The same with tiles of 64 rows: the same bits, less waste for few rows.

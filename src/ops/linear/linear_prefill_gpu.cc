@@ -55,7 +55,9 @@ struct Tiling {
   std::vector<std::pair<std::string, std::string>> defines;
 };
 
-std::vector<Tiling> portable_tilings(const Product& product) {
+std::vector<Tiling> portable_tilings(const Product& product, device::Kind kind) {
+  // kBuffers of linear_prefill.cu
+  const std::int64_t buffers = kind == device::Kind::cuda ? 3 : 2;
   std::vector<Tiling> tilings;
   for (const std::int64_t rows : {128, 64}) {
     const std::int64_t stage =
@@ -65,7 +67,7 @@ std::vector<Tiling> portable_tilings(const Product& product) {
     tiling.function = fmt::format("linear_prefill_{}", rows);
     tiling.rows = rows;
     tiling.cost = rows == 128 ? 1.0 : 0.6;
-    tiling.shared_bytes = std::uint32_t(2 * stage);
+    tiling.shared_bytes = std::uint32_t(buffers * stage);
   }
   return tilings;
 }
@@ -108,15 +110,18 @@ std::vector<Tiling> wgmma_tilings(const device::GpuProperties& properties, const
   std::vector<Tiling> tilings;
   // Scales of single features take registers that the largest tile does not have.
   if (product.scales != isotope::gpu::prefill_scales_feature)
-    tilings.push_back(wgmma_tiling(properties, product, 128, 256, 1, 2.0));
+    for (const std::int64_t cluster : {1, 2})
+      tilings.push_back(
+          wgmma_tiling(properties, product, 128, 256, cluster, cluster == 1 ? 2.0 : 2.1));
   tilings.push_back(wgmma_tiling(properties, product, 128, 128, 1, 1.2));
   tilings.push_back(wgmma_tiling(properties, product, 64, 64, 1, 0.5));
   return tilings;
 }
 
-std::vector<Tiling> tilings_of(const device::GpuProperties& properties, const Product& product) {
+std::vector<Tiling> tilings_of(const Context& context, const Product& product) {
+  const device::GpuProperties& properties = context.kernels().properties();
   return properties.arch == "sm_90a" ? wgmma_tilings(properties, product)
-                                     : portable_tilings(product);
+                                     : portable_tilings(product, context.device().kind());
 }
 
 std::int64_t tiles_of(const Tiling& tiling, const Product& product, std::int64_t rows) {
@@ -242,7 +247,7 @@ void multiply(Context& context, const LinearCall& call, const Product& product,
     shape.overlaps_predecessor = true;
     kernels.launch({unit_of(product, tiling), tiling.function}, shape, params);
   };
-  const std::vector<Tiling> tilings = tilings_of(kernels.properties(), product);
+  const std::vector<Tiling> tilings = tilings_of(context, product);
   if (forced >= 0) return launch(tilings.at(std::size_t(forced)));
   if (!kernels.recording()) return launch(best_tiling(tilings, product, count, multiprocessors));
   for (const Tiling& tiling : tilings) launch(tiling);  // other numbers of rows will come
@@ -292,7 +297,7 @@ void linear_prefill(Context& context, const LinearCall& call, std::int64_t begin
 
 std::vector<std::string> prefill_tilings(Context& context, const LinearWeight& weight) {
   std::vector<std::string> names;
-  for (const Tiling& tiling : tilings_of(context.kernels().properties(), Product(weight)))
+  for (const Tiling& tiling : tilings_of(context, Product(weight)))
     names.push_back(fmt::format("{}x{}{}", tiling.rows, tiling.features,
                                 tiling.cluster > 1 ? fmt::format(" by {}", tiling.cluster) : ""));
   return names;
