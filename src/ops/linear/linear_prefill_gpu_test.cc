@@ -74,6 +74,9 @@ struct Host {
     const std::int64_t source = problem.m + (problem.gather ? 3 : 0);
     x = random_rows(problem.norm ? DType::f32 : problem.format.x_dtype(), source, problem.k,
                     problem.k + problem.x_gap, seed);
+    for (std::int64_t r = 0; r < source; ++r)  // what is between rows must not be read
+      for (std::int64_t i = problem.k; i < problem.k + problem.x_gap; ++i)
+        x.set(r * (problem.k + problem.x_gap) + i, NAN);
     std::mt19937_64 random(seed + 1);
     std::normal_distribution<float> normal;
     for (std::int64_t i = 0; i < problem.k; ++i) g.push_back(1.0f + 0.2f * normal(random));
@@ -337,7 +340,8 @@ TEST(LinearPrefill, ARowsBitsDependOnNeitherItsCompanyNorTheTiling) {
   ISOTOPE_REQUIRE_GPU();
   std::vector<Problem> problems;
   for (const Format& format : {Format{DType::bf16}, fp8_blocks()}) {
-    problems.push_back({.format = format, .m = 150, .n = 264, .k = 300, .norm = true});
+    problems.push_back(
+        {.format = format, .m = 150, .n = 264, .k = 300, .norm = true, .gather = true});
     problems.push_back({.format = format, .m = 40, .n = 256, .k = 1100, .epilogue = Epilogue::add});
     problems.push_back({.format = format, .m = 20, .n = 300, .k = 200, .parts = 2});
   }
@@ -378,6 +382,8 @@ TEST(LinearPrefill, NanAndInfinityStayInTheirRow) {
         GpuMachine machine;
         const std::vector<Matrix> parts = matrices(problem, 900);
         Host host(problem, 907);
+        for (std::int64_t i = 0; i < k; ++i)
+          host.x.set(7 * k + i, i < 128 || i % 3 == 0 ? 0.0f : 1e-37f);
         const std::vector<std::byte> clean =
             Runner(machine, problem, host, parts).run(0, problem.m);
         host.x.set(4 * k + 77, NAN);
@@ -389,9 +395,12 @@ TEST(LinearPrefill, NanAndInfinityStayInTheirRow) {
           EXPECT_TRUE(same_rows(problem, clean, dirty, m, 1)) << problem.name() << ", row " << m;
         }
         const TensorView view(DType::f32, {problem.m, problem.n}, dirty.data());
-        for (std::int64_t i = 0; i < problem.n; ++i)
+        for (std::int64_t i = 0; i < problem.n; ++i) {
           EXPECT_TRUE(std::isnan(load_float(view, 4 * problem.n + i)))
               << problem.name() << ", " << i;
+          // Zeros, and values so small that 448 / absmax overflows.
+          EXPECT_LT(std::fabs(load_float(view, 7 * problem.n + i)), 1e-28f) << problem.name();
+        }
       }
 }
 
