@@ -415,17 +415,12 @@ KERNEL(sample_choose, SampleParams, kChooseThreads) {
   const Shared s{arena, slice_keys, words, found};
   release_successor();
   wait_for_predecessor();
-  if (!p.copies_only) {
-    const int m = block_x();
+  const bool taking_turns = p.copies_only;
+#pragma unroll 1
+  for (int m = block_x() + (taking_turns ? p.num_copies : 0); m < p.num_rows; m += taking_turns ? grid_x() : p.num_rows) {
     const SamplingRow params = checked(p, m);
     const bool copies = is_modified(params) && wants_logprobs(params);
-    if (copies && m >= p.num_copies) return;
-    sample_row(p, s, params, m, p.copies + i64(m) * p.vocab);
-    return;
-  }
-  for (int m = p.num_copies + block_x(); m < p.num_rows; m += grid_x()) {
-    const SamplingRow params = checked(p, m);
-    if (is_modified(params) && wants_logprobs(params)) sample_row(p, s, params, m, p.copies + i64(block_x()) * p.vocab);
+    if (taking_turns == (copies && m >= p.num_copies)) sample_row(p, s, params, m, p.copies + i64(block_x()) * p.vocab);
   }
 }
 

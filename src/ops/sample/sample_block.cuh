@@ -87,25 +87,44 @@ ISOTOPE_DEVICE int first_token(int slice, int step) {
   return slice * kSampleSlice + (step * kWarp + lane_index()) * 4;
 }
 
-/// Four logits; NaN beyond the end.
-ISOTOPE_DEVICE Vec16 load_four(const RowView& row, int first) {
-  if (row.aligned && first + 3 < row.size) return load16(row.values + first);
+/// A lane's logits of a slice, on their way all at once and taken one group after another, by the same code, which is small
+/// then. Beyond the end of the row they are NaN. Unaligned rows, and the last slice, are read when they are taken.
+struct SliceLoads {
+  Vec16 four[kSteps];
+  bool whole;
+};
+ISOTOPE_DEVICE SliceLoads load_slice(const RowView& row, int slice) {
+  SliceLoads loads;
+  loads.whole = row.aligned && (slice + 1) * kSampleSlice <= row.size;
+#pragma unroll
+  for (int step = 0; step < kSteps; ++step)
+    loads.four[step] = loads.whole ? load16(row.values + first_token(slice, step)) : Vec16{};
+  return loads;
+}
+ISOTOPE_DEVICE Vec16 load_few(const RowView& row, int first) {
   Vec16 v;
 #pragma unroll
   for (int j = 0; j < 4; ++j) v.w[j] = first + j < row.size ? bits_of(row.values[first + j]) : 0x7fffffffu;
   return v;
 }
+ISOTOPE_DEVICE Vec16 take_four(const RowView& row, SliceLoads& loads, int first) {
+  const Vec16 now = loads.whole ? loads.four[0] : load_few(row, first);
+#pragma unroll
+  for (int i = 0; i + 1 < kSteps; ++i) loads.four[i] = loads.four[i + 1];
+  return now;
+}
 
-/// visit(key, id) of a lane's tokens of a slice, in ascending order of ids; all loads are on their way before.
+/// visit(key, id) of a lane's tokens of a slice, in ascending order of ids.
 template <typename Visit>
 ISOTOPE_DEVICE void visit_slice(const RowView& row, int slice, const Visit& visit) {
-  Vec16 four[kSteps];
+  SliceLoads loads = load_slice(row, slice);
+#pragma unroll 1
+  for (int step = 0; step < kSteps; ++step) {
+    const int first = first_token(slice, step);
+    const Vec16 now = take_four(row, loads, first);
 #pragma unroll
-  for (int step = 0; step < kSteps; ++step) four[step] = load_four(row, first_token(slice, step));
-#pragma unroll
-  for (int step = 0; step < kSteps; ++step)
-#pragma unroll
-    for (int j = 0; j < 4; ++j) visit(key_of(four[step].w[j]), first_token(slice, step) + j);
+    for (int j = 0; j < 4; ++j) visit(key_of(now.w[j]), first + j);
+  }
 }
 
 /// Which tokens may be chosen: those above `key`, and of those equal to it ids up to `last`.
@@ -143,27 +162,30 @@ ISOTOPE_DEVICE Winner better_of_warp(Winner mine) {
 
 /// Lets the tokens of a slice compete. Scores within rounding of the largest in FP32 are taken in double.
 ISOTOPE_DEVICE Winner draw_in_slice(const RowView& row, int slice, Cut cut, const Draw& draw, Winner so_far) {
-  Vec16 four[kSteps];
+  SliceLoads loads = load_slice(row, slice);
   bool any = false;
-#pragma unroll
-  for (int step = 0; step < kSteps; ++step) four[step] = load_four(row, first_token(slice, step));
   float scores[4 * kSteps];
+#pragma unroll
+  for (int i = 0; i < 4 * kSteps; ++i) scores[i] = -infinity();
   float largest = -infinity();
-#pragma unroll
+#pragma unroll 1
   for (int step = 0; step < kSteps; ++step) {
-    bool kept[4];
     const int first = first_token(slice, step);
-    bool some = false;
+    const Vec16 now = take_four(row, loads, first);
+    bool kept[4], some = false;
 #pragma unroll
-    for (int j = 0; j < 4; ++j) some |= kept[j] = keeps(cut, key_of(four[step].w[j]), first + j);
+    for (int j = 0; j < 4; ++j) some |= kept[j] = keeps(cut, key_of(now.w[j]), first + j);
     any |= some;
     u32 bits[4] = {0, 0, 0, 0};
     if (some) token_bits(draw.seed, draw.counter, u32(first) / 4, bits);
+    // The scores of a step move in behind those of the steps before.
+#pragma unroll
+    for (int i = 0; i + 4 < 4 * kSteps; ++i) scores[i] = scores[i + 4];
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      scores[4 * step + j] = kept[j] ? (float_of(four[step].w[j]) - draw.best) * draw.inverse + gumbel32(bits[j])
-                                     : -infinity();
-      largest = max(largest, scores[4 * step + j]);
+      const float score = (float_of(now.w[j]) - draw.best) * draw.inverse + gumbel32(bits[j]);
+      scores[4 * kSteps - 4 + j] = kept[j] ? score : -infinity();
+      largest = max(largest, scores[4 * kSteps - 4 + j]);
     }
   }
   if (so_far.id >= 0) {

@@ -254,6 +254,38 @@ TEST(SampleGpu, EqualLogitsAreKeptFromTheLowestIdOn) {
   expect_oracle(rows);
 }
 
+/// Without top-k the mass of the whole vocabulary counts. A cut that is a little off changes few
+/// draws, so there are many.
+TEST(SampleGpu, TopPCountsAllMass) {
+  ISOTOPE_REQUIRE_GPU();
+  const auto draws = [](const std::vector<float>& logits, SamplingRow params, int count) {
+    std::vector<Row> rows;
+    for (int i = 0; i < count; ++i) {
+      rows.push_back({.logits = logits, .params = params});
+      rows.back().params.counter = std::uint64_t(i);
+    }
+    return rows;
+  };
+  // Half of the mass is in tokens of 2^-14 each, of which half are kept.
+  std::vector<float> tail(16385, std::log(0x1p-14f));
+  tail[77] = 0.0f;
+  expect_oracle(draws(tail, {.temperature = 1.0f, .top_p = 0.75f}, 40));
+  // Tokens that are too unlikely to be kept, and yet have a tenth of the mass.
+  std::vector<float> below(20000, -12.2f);
+  below[5] = 0.0f;
+  for (std::size_t i = 0; i < 50; ++i) below[i * 300 + 20] = std::log(0.01f);
+  expect_oracle(draws(below, {.temperature = 1.0f, .top_p = 0.9f}, 60));
+  // Flat distributions, cut anywhere.
+  std::vector<Row> rows;
+  for (int i = 0; i < 200; ++i) {
+    rows.push_back({.logits = random_logits(64, unsigned(i), 1.0f)});
+    rows.back().params = {
+        .temperature = 3.0f, .top_p = float(i + 1) / 201, .min_p = i % 5 ? 0.0f : 0.6f};
+    rows.back().params.counter = std::uint64_t(i);
+  }
+  expect_oracle(rows);
+}
+
 /// Rows of every kind, some with ties, NaN and infinities.
 std::vector<Row> wild_rows(std::size_t vocab, int count) {
   std::vector<Row> rows = mixed_rows(vocab, count);

@@ -176,8 +176,9 @@ ISOTOPE_DEVICE int find_equal(const RowView& row, const Shared& s, u32 key, u64 
   if (warp_index() == 0) {
     const int slice = int(s.found[0]);
     u64 left = s.found[1];
+#pragma unroll 1
     for (int step = 0; step < kSteps; ++step) {
-      const Vec16 four = load_four(row, first_token(slice, step));
+      const Vec16 four = load_few(row, first_token(slice, step));
       u64 own = 0;
       for (int j = 0; j < 4; ++j) own += key_of(four.w[j]) == key;
       const u64 inclusive = warp_scan<Sum>(own);
