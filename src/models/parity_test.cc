@@ -14,32 +14,14 @@
 namespace isotope::models {
 namespace {
 
-// Mean |Δ logprob|. BF16 rounding of activations, keys and values (2^-9 each) adds up to below 0.01
-// on these models; FP8 keys and values (2^-4) to below 0.05. What a mistake costs is at least twice
-// the bound: see MistakesExceedTheBound.
-constexpr double kBoundBf16 = 0.03, kBoundFp8 = 0.06;
-
-double bound(DType kv) { return kv == DType::bf16 ? kBoundBf16 : kBoundFp8; }
-
 TEST(Parity, EveryModelPathAndCache) {
-  fmt::print("{:27} {:5} {:12} {:>10} {:>10} {:>10} {:>10}\n", "model", "KV", "path", "mean |Δ|",
-             "max |Δ|", "decode |Δ|", "greedy");
+  print_parity_heading();
   for (const std::string& name : fixture_names()) {
     const Fixture fixture(name);
     for (const DType kv : {DType::bf16, DType::f8_e4m3})
       for (TestSetup setup : all_test_setups()) {
         setup.kv = kv;
-        TestDriver driver(fixture.config, *fixture.source, setup);
-        const Parity parity = measure(fixture, driver);
-        fmt::print("{:27} {:5} {:12} {:10.5f} {:10.5f} {:10.5f} {:>10}\n", name,
-                   kv == DType::bf16 ? "bf16" : "fp8", path_name(setup), parity.prompt.mean(),
-                   parity.prompt.largest, parity.greedy.mean(),
-                   fmt::format("{}/{}", parity.agreed, parity.compared));
-        SCOPED_TRACE(fmt::format("{}, {} KV, {}", name, name_of(kv), path_name(setup)));
-        EXPECT_LE(parity.prompt.mean(), bound(kv));
-        EXPECT_LE(parity.greedy.mean(), bound(kv));
-        EXPECT_EQ(parity.agreed, parity.compared);
-        EXPECT_GT(parity.compared, 50);  // else the fixtures say little
+        expect_parity(fixture, setup);
       }
   }
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -23,6 +23,9 @@ struct TestSetup {
   ComputeDtype compute = ComputeDtype::automatic;
   bool shuffled_blocks = false;
   int threads = 1;  ///< these models are too small to gain by more
+  /// Instead of the CPU: a device and its kernels, which outlive the driver.
+  device::Device* gpu = nullptr;
+  std::shared_ptr<ops::gpu::KernelLibrary> kernels;
 };
 
 /// A sequence of known tokens of which `done` have been through the model.
@@ -45,19 +48,22 @@ class TestDriver {
   static constexpr StepLimits kLimits = {.max_rows = 300, .max_logits = 300, .max_context = 512};
 
   TestDriver(const weights::ModelConfig& config, const weights::TensorSource& source,
-             const TestSetup& setup)
-      : device_(setup.threads, setup.isa) {
-    ops::Context loading(device_, 0, setup.path);
+             const TestSetup& setup) {
+    if (!setup.gpu) cpu_ = std::make_unique<device::CpuDevice>(setup.threads, setup.isa);
+    device_ = setup.gpu ? setup.gpu : cpu_.get();
+    ops::Context loading(*device_, 0, setup.path, true, setup.kernels);
     model_ = load_model(loading, config, source, {.dtype = setup.compute, .progress = {}}, report_);
-    context_ =
-        std::make_unique<ops::Context>(device_, model_->workspace_bytes(kLimits), setup.path);
+    StepLimits limits = kLimits;
+    limits.gpu = setup.gpu != nullptr;
+    context_ = std::make_unique<ops::Context>(*device_, model_->workspace_bytes(limits), setup.path,
+                                              true, setup.kernels);
     const ModelInfo& info = model_->info();
-    kv_ = ops::KvCache(device_, {.num_layers = info.num_layers,
-                                 .num_blocks = kNumBlocks,
-                                 .block_size = kBlockSize,
-                                 .num_kv_heads = info.num_kv_heads,
-                                 .head_dim = info.head_dim,
-                                 .dtype = setup.kv});
+    kv_ = ops::KvCache(*device_, {.num_layers = info.num_layers,
+                                  .num_blocks = kNumBlocks,
+                                  .block_size = kBlockSize,
+                                  .num_kv_heads = info.num_kv_heads,
+                                  .head_dim = info.head_dim,
+                                  .dtype = setup.kv});
     fill_with_garbage();
     free_blocks_.resize(kNumBlocks);
     std::iota(free_blocks_.begin(), free_blocks_.end(), 0);
@@ -112,7 +118,7 @@ class TestDriver {
   }
 
  private:
-  /// ops::Batch in host memory, which is this device's memory.
+  /// ops::Batch in host memory.
   struct Arrays {
     std::vector<std::int32_t> token_ids, positions, row_seq, seq_begin{0}, context_lens, logit_rows;
     std::vector<std::int64_t> slots;
@@ -150,9 +156,22 @@ class TestDriver {
     }
   };
 
+  /// A copy on the device; on the CPU the values themselves.
   template <typename T>
-  static TensorView view(std::vector<T>& values) {
-    return TensorView(DTypeOf<T>::value, Shape{std::int64_t(values.size())}, values.data());
+  TensorView view(std::vector<T>& values, const Shape& shape) {
+    TensorView host(DTypeOf<T>::value, shape, values.data());
+    if (!cpu_) {
+      uploads_.push_back(
+          device_->allocate(std::max<std::size_t>(1, std::size_t(host.bytes())), "a test batch"));
+      device_->stream().copy_to_device(uploads_.back().data(), host.data,
+                                       std::size_t(host.bytes()));
+      host.data = uploads_.back().data();
+    }
+    return host;
+  }
+  template <typename T>
+  TensorView view(std::vector<T>& values) {
+    return view(values, Shape{std::int64_t(values.size())});
   }
 
   void run(Arrays& arrays, std::int64_t decode_rows,
@@ -173,14 +192,15 @@ class TestDriver {
     batch.row_seq = view(arrays.row_seq);
     batch.seq_begin = view(arrays.seq_begin);
     batch.context_lens = view(arrays.context_lens);
-    batch.block_tables =
-        TensorView(DType::i32, Shape{batch.num_seqs, std::int64_t(width)}, tables.data());
+    batch.block_tables = view(tables, Shape{batch.num_seqs, std::int64_t(width)});
     batch.logit_rows = view(arrays.logit_rows);
     const std::int64_t vocab = model_->info().vocab_size;
-    std::vector<float> logits(wanted.size() * std::size_t(vocab));
-    model_->forward(
-        *context_, batch, kv_,
-        TensorView(DType::f32, Shape{std::int64_t(wanted.size()), vocab}, logits.data()));
+    std::vector<float> logits(wanted.size() * std::size_t(vocab), std::nanf(""));
+    const TensorView out = view(logits, Shape{std::int64_t(wanted.size()), vocab});
+    model_->forward(*context_, batch, kv_, out);
+    if (!cpu_) device_->stream().copy_to_host(logits.data(), out.data, std::size_t(out.bytes()));
+    device_->stream().synchronize();
+    uploads_.clear();
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       const auto row = logits.begin() + std::ptrdiff_t(i) * vocab;
       wanted[i].first->logits[std::size_t(wanted[i].second)].assign(row, row + vocab);
@@ -193,11 +213,15 @@ class TestDriver {
     for (std::int64_t i = 0; i < model_->info().num_layers; ++i) {
       const ops::KvLayer& layer = kv_.layer(i);
       for (const TensorView& tensor : {layer.k, layer.v, layer.k_scale, layer.v_scale})
-        if (!tensor.empty()) std::memset(tensor.data, kLarge, std::size_t(tensor.bytes()));
+        if (!tensor.empty())
+          device_->stream().fill(tensor.data, kLarge, std::size_t(tensor.bytes()));
     }
+    device_->stream().synchronize();
   }
 
-  device::CpuDevice device_;
+  std::unique_ptr<device::CpuDevice> cpu_;
+  device::Device* device_ = nullptr;
+  std::vector<device::Buffer> uploads_;
   LoadReport report_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<ops::Context> context_;

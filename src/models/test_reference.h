@@ -1,9 +1,13 @@
 // For tests: the parity fixtures (tools/make_parity_fixtures.py) and distances from them.
 #pragma once
 
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -38,6 +42,13 @@ std::vector<T> numbers(const json::object& object, std::string_view key) {
   return values;
 }
 
+/// tests/data of the source tree, or what ISOTOPE_TEST_DATA names: test programs may travel to a
+/// machine with a GPU.
+inline std::filesystem::path test_data() {
+  const char* folder = std::getenv("ISOTOPE_TEST_DATA");
+  return folder ? folder : ISOTOPE_TEST_DATA;
+}
+
 struct Fixture {
   std::string name;
   weights::ModelConfig config;
@@ -45,8 +56,7 @@ struct Fixture {
   std::vector<ReferencePrompt> prompts;
 
   explicit Fixture(std::string_view fixture) : name(fixture) {
-    const std::filesystem::path folder =
-        std::filesystem::path(ISOTOPE_TEST_DATA "/parity") / fixture;
+    const std::filesystem::path folder = test_data() / "parity" / fixture;
     config = weights::read_model_config(folder);
     source = weights::open_checkpoint(folder);
     const json::value document = parse_json_file(folder / "reference.json");
@@ -136,9 +146,37 @@ inline Parity measure(const Fixture& fixture, TestDriver& driver) {
   return parity;
 }
 
-/// "oracle", "avx512", …
+// Mean |Δ logprob|. BF16 rounding of activations, keys and values (2^-9 each) adds up to below 0.01
+// on these models; FP8 keys and values (2^-4) to below 0.05. What a mistake costs is at least twice
+// the bound: see parity_test.cc's MistakesExceedTheBound.
+constexpr double kBoundBf16 = 0.03, kBoundFp8 = 0.06;
+
+inline double parity_bound(DType kv) { return kv == DType::bf16 ? kBoundBf16 : kBoundFp8; }
+
+/// "oracle", "avx512", "cuda", …
 inline std::string path_name(const TestSetup& setup) {
+  if (setup.gpu) return std::string(device::name_of(setup.gpu->kind()));
   return setup.path == ops::Path::oracle ? "oracle" : std::string(device::name_of(setup.isa));
+}
+
+inline void print_parity_heading() {
+  fmt::print("{:27} {:5} {:12} {:>10} {:>10} {:>10} {:>10}\n", "model", "KV", "path", "mean |Δ|",
+             "max |Δ|", "decode |Δ|", "greedy");
+}
+
+/// Runs a fixture's prompts, prints a line of the table and holds the result against the bounds.
+inline void expect_parity(const Fixture& fixture, const TestSetup& setup) {
+  const char* kv = setup.kv == DType::bf16 ? "bf16" : "fp8";
+  SCOPED_TRACE(fmt::format("{}, {} KV, {}", fixture.name, kv, path_name(setup)));
+  TestDriver driver(fixture.config, *fixture.source, setup);
+  const Parity parity = measure(fixture, driver);
+  fmt::print("{:27} {:5} {:12} {:10.5f} {:10.5f} {:10.5f} {:>10}\n", fixture.name, kv,
+             path_name(setup), parity.prompt.mean(), parity.prompt.largest, parity.greedy.mean(),
+             fmt::format("{}/{}", parity.agreed, parity.compared));
+  EXPECT_LE(parity.prompt.mean(), parity_bound(setup.kv));
+  EXPECT_LE(parity.greedy.mean(), parity_bound(setup.kv));
+  EXPECT_EQ(parity.agreed, parity.compared);
+  EXPECT_GT(parity.compared, 50);  // else the fixtures say little
 }
 
 }  // namespace isotope::models
