@@ -2,12 +2,18 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 
 #include "base/checked.h"
 #include "ops/gpu/kernel_library.h"
 
 namespace isotope::ops::gpu {
 namespace {
+
+// NVRTC's layout of the struct is the host's; it has no offsetof to say so itself.
+static_assert(offsetof(SamplingRow, forced_token) == 32);
+static_assert(offsetof(SamplingRow, seed) == 40);
+static_assert(offsetof(SamplingRow, prompt_begin) == 56);
 
 using namespace isotope::gpu;
 

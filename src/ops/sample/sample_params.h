@@ -25,9 +25,6 @@ struct SamplingRow {
 };
 static_assert(sizeof(int) == 4 && sizeof(unsigned long long) == 8);
 static_assert(sizeof(SamplingRow) == 80 && alignof(SamplingRow) == 8);
-static_assert(__builtin_offsetof(SamplingRow, forced_token) == 32);
-static_assert(__builtin_offsetof(SamplingRow, seed) == 40);
-static_assert(__builtin_offsetof(SamplingRow, prompt_begin) == 56);
 
 /// Below this a temperature means greedy: dividing by it would only overflow.
 constexpr float kMinTemperature = 1e-5f;
