@@ -119,6 +119,7 @@ ISOTOPE_DEVICE void prefetch_l2(const void*) {}
 #if defined(ISOTOPE_GFX12)
 constexpr bool kAsyncCopies = false;
 ISOTOPE_DEVICE void copy_async16(void* shared, const void* global) { store16(shared, load16(global)); }
+ISOTOPE_DEVICE void copy_async4(void* shared, const void* global) { store_aligned(shared, load4(global)); }
 ISOTOPE_DEVICE void copy_async_commit() {}
 template <int pending>
 ISOTOPE_DEVICE void copy_async_wait() {}
@@ -136,6 +137,8 @@ ISOTOPE_DEVICE void copy_async_wait() {
   ISOTOPE_BLOCK->finish_copies(pending);
 }
 #endif
+
+ISOTOPE_DEVICE int afresh(int v) { return v; }
 
 ISOTOPE_DEVICE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 ISOTOPE_DEVICE bool isnan(float v) { return v != v; }

@@ -54,6 +54,40 @@ ISOTOPE_DEVICE void mma_m16n8k16_bf16(float (&d)[4], const u32 (&a)[4], const u3
 ISOTOPE_DEVICE void mma_m16n8k16_f16(float (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) {
   emulated_mma<false>(d, a, b);
 }
+
+/// in: the lane's address. Lane l brings row l % 8 of matrix l / 8 and takes values 2·(l % 4) and the next of row l / 4 of
+/// each matrix, or of column l / 4.
+template <bool kTransposed>
+static void meet_load_matrices(EmulatedLane* lanes, int count) {
+  require_whole_warp(count);
+  for (int matrix = 0; matrix < 4; ++matrix) {
+    const u16* rows[8];
+    for (int row = 0; row < 8; ++row) {
+      const u32* in = lanes[matrix * 8 + row].in;
+      rows[row] = reinterpret_cast<const u16*>(u64(in[0]) | u64(in[1]) << 32);
+    }
+    for (int lane = 0; lane < kWarp; ++lane) {
+      const int line = lane / 4, first = lane % 4 * 2;
+      const u32 low = kTransposed ? rows[first][line] : rows[line][first];
+      const u32 high = kTransposed ? rows[first + 1][line] : rows[line][first + 1];
+      lanes[lane].out[matrix] = low | high << 16;
+    }
+  }
+}
+template <bool kTransposed>
+ISOTOPE_DEVICE void emulated_load_matrices(const void* row, u32 (&r)[4]) {
+  const u64 address = reinterpret_cast<u64>(row);
+  if (address % 16 != 0) ISOTOPE_BLOCK->fail("misaligned row of a matrix");
+  EmulatedLane& mine = emulated_lane();
+  mine.in[0] = u32(address);
+  mine.in[1] = u32(address >> 32);
+  ISOTOPE_BLOCK->meet(meet_load_matrices<kTransposed>, "load_matrices");
+  for (int i = 0; i < 4; ++i) r[i] = mine.out[i];
+}
+ISOTOPE_DEVICE void load_matrices(const void* row, u32 (&r)[4]) { emulated_load_matrices<false>(row, r); }
+ISOTOPE_DEVICE void load_matrices_transposed(const void* row, u32 (&r)[4]) {
+  emulated_load_matrices<true>(row, r);
+}
 #endif
 
 #if defined(ISOTOPE_GFX12)

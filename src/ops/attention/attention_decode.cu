@@ -4,8 +4,7 @@
 //
 //   ISOTOPE_ATTENTION_DIM    64 or 128
 //   ISOTOPE_ATTENTION_GROUP  query heads of a KV head, at most 16
-//   ISOTOPE_ATTENTION_WHOLE  1: block_size is a multiple of 16
-//   ISOTOPE_ATTENTION_FP8    see attention_common.cuh
+//   ISOTOPE_ATTENTION_WHOLE, ISOTOPE_ATTENTION_FP8    see attention_common.cuh
 #include "ops/attention/attention_common.cuh"
 
 namespace isotope::gpu {

@@ -107,7 +107,7 @@ int split_blocks(std::int64_t rows, std::int64_t kv_heads) {
 jit::Unit matrix_unit(const Step& step, const char* kernel) {
   const AttentionParams& p = step.params;
   const int group = p.heads / p.kv_heads;
-  const bool whole = p.block_size % 16 == 0;
+  const bool whole = p.block_shift >= 4;
   jit::Unit unit;
   unit.name = fmt::format("{}<d={},group={},kv={}{}>", kernel, p.head_dim, group, step.cache_name(),
                           whole ? "" : ",small blocks");
@@ -136,6 +136,23 @@ void decode(Step step, std::int64_t rows) {
   }
 }
 
+void prefill(Step step, std::int64_t begin, std::int64_t end) {
+  if (begin == end) return;
+  AttentionParams& p = step.params;
+  p.first_row = int(begin);
+  p.end_row = int(end);
+  // Every sequence may leave one tile that is not full.
+  const std::int64_t tile_rows = isotope::gpu::kPrefillQueries / (p.heads / p.kv_heads);
+  const std::int64_t tiles =
+      ceil_div(end - begin, tile_rows) + std::min<std::int64_t>(p.num_seqs, end - begin);
+  const bool amd = step.context.kernels().properties().arch.starts_with("gfx");
+  step.launch(matrix_unit(step, "attention_prefill"), "attention_prefill",
+              {std::uint32_t(tiles), std::uint32_t(p.kv_heads), 1},
+              amd ? isotope::gpu::kPrefillThreadsGfx12 : isotope::gpu::kPrefillThreadsSm,
+              amd ? isotope::gpu::prefill_shared_gfx12(p.head_dim, step.fp8)
+                  : isotope::gpu::prefill_shared_sm(p.head_dim, step.fp8));
+}
+
 }  // namespace
 
 void attention_gpu(Context& context, const TensorView& q, const KvLayer& kv,
@@ -147,7 +164,7 @@ void attention_gpu(Context& context, const TensorView& q, const KvLayer& kv,
          kMaxAttentionHeadDim);
   if (!suits_matrix_units(q, kv, out)) return plain(step, 0, batch.rows.total);
   decode(step, batch.rows.decode);
-  plain(step, batch.rows.decode, batch.rows.total);
+  prefill(step, batch.rows.decode, batch.rows.total);
 }
 
 std::size_t attention_scratch(std::int64_t rows, std::int64_t heads, std::int64_t head_dim) {

@@ -107,8 +107,10 @@ void expect_same_bits(const Rows& rows, const Rows& reference, const std::string
   for (const auto& [key, row] : rows) {
     const auto want = reference.find(key);
     if (want == reference.end()) continue;
-    ASSERT_EQ(std::memcmp(row.data(), want->second.data(), row.size() * sizeof(float)), 0)
-        << what << ": position " << key.second << " of sequence " << key.first;
+    for (std::size_t i = 0; i < row.size(); ++i)
+      ASSERT_EQ(std::memcmp(&row[i], &want->second[i], sizeof(float)), 0)
+          << what << ": position " << key.second << " of sequence " << key.first << ", element "
+          << i << ": " << row[i] << ", not " << want->second[i];
   }
 }
 
@@ -128,6 +130,85 @@ TEST(AttentionGpu, DecodeAgreesWithTheDefinition) {
       EXPECT_EQ(rows.at({5, 0}), std::vector<float>(std::size_t(heads.num * heads.dim), 0.0f));
       rows.erase({5, 0});
       expect_definition(content, rows, DType::bf16, "decode " + name(heads, kv));
+    }
+  }
+}
+
+TEST(AttentionGpu, PrefillAgreesWithTheDefinition) {
+  ISOTOPE_REQUIRE_GPU();
+  // Tiles of 8 … 128 rows; rows in front that are not theirs; idle rows; contexts that begin
+  // anywhere in a block of keys.
+  const std::vector<Chunk> chunks = {{70, 2}, {0, 33}, {0, 2, true}, {50, 19}, {64, 1}, {127, 3}};
+  for (const Heads& heads : kHeads) {
+    for (const DType kv : {DType::bf16, DType::f8_e4m3}) {
+      const Content content{heads, kv};
+      Rows rows = run(content, chunks, {.decode = 2, .block_size = heads.num == 8 ? 8 : 32});
+      EXPECT_EQ(rows.at({2, 0}), std::vector<float>(std::size_t(heads.num * heads.dim), 0.0f));
+      rows.erase({2, 0});
+      expect_definition(content, rows, DType::bf16, "prefill " + name(heads, kv));
+    }
+  }
+}
+
+TEST(AttentionGpu, PrefillBitsDependOnThePositionAlone) {
+  ISOTOPE_REQUIRE_GPU();
+  for (const DType kv : {DType::bf16, DType::f8_e4m3}) {
+    for (const Heads& heads : {Heads{4, 1, 64}, Heads{3, 1, 128}, Heads{2, 1, 80}}) {
+      const Content content{heads, kv};
+      const Rows whole = run(content, {{0, 150}}, {});
+      const std::vector<std::vector<Chunk>> compositions = {
+          {{0, 64}},
+          {{64, 86}},
+          {{100, 1}, {0, 5}},
+          {{149, 1}, {31, 40}, {0, 1, true}},
+          {{17, 45}, {0, 3}, {90, 2}},
+      };
+      for (const std::vector<Chunk>& chunks : compositions) {
+        Rows rows = run(content, chunks, {.block_size = 8, .seed = 5});
+        std::erase_if(rows, [](const auto& row) { return row.first.first != 0; });
+        expect_same_bits(rows, whole, name(heads, kv));
+      }
+      // With rows of other sequences in front, in decode phase too.
+      const Rows mixed = run(content, {{30, 1}, {7, 2}}, {.decode = 1, .seed = 9});
+      const Rows same = run(content, {{30, 1}, {7, 2}, {0, 9}}, {.decode = 1, .seed = 3});
+      expect_same_bits(mixed, same, "mixed " + name(heads, kv));
+    }
+  }
+}
+
+/// A value of the future that is not finite must not reach the rows before it, though they share a
+/// block of keys.
+TEST(AttentionGpu, RowsDoNotSeeTheFuture) {
+  ISOTOPE_REQUIRE_GPU();
+  for (const DType kv : {DType::bf16, DType::f8_e4m3}) {
+    for (const Heads& heads : {Heads{2, 1, 64}, Heads{2, 1, 80}}) {
+      const Content content{heads, kv};
+      constexpr std::int64_t kRows = 40, kBad = 13;
+      PagedBatch paged({{0, kRows}}, 16, 1);
+      Cache cache(content, paged);
+      const std::size_t slot = std::size_t(paged.slot(0, kBad));
+      const float nan = std::numeric_limits<float>::quiet_NaN();
+      for (std::size_t d = 0; d < std::size_t(heads.dim); ++d) {
+        if (kv == DType::bf16) {
+          cache.v16[slot * std::size_t(heads.dim) + d] = 0x7f80;
+          cache.k16[slot * std::size_t(heads.dim) + d] = 0x7fc0;
+        } else {
+          cache.v8[slot * std::size_t(heads.dim) + d] =
+              cache.k8[slot * std::size_t(heads.dim) + d] = 0x7f;
+        }
+      }
+      if (kv != DType::bf16) cache.k_scale[slot] = cache.v_scale[slot] = nan;
+      GpuMachine machine;
+      std::vector<bfloat16> q(std::size_t(kRows * heads.num * heads.dim), to_bfloat16(0.25f));
+      const TensorView out = machine.allocate(DType::bf16, Shape{kRows, heads.num * heads.dim});
+      attention(machine.context(), machine.upload(q, Shape{kRows, heads.num, heads.dim}),
+                testing::upload(machine, cache.layer), 16, testing::upload(machine, paged.batch),
+                out);
+      const std::vector<std::byte> bytes = machine.download(out);
+      const TensorView host(DType::bf16, Shape{kRows * heads.num * heads.dim}, bytes.data());
+      for (std::int64_t i = 0; i < kRows * heads.num * heads.dim; ++i)
+        ASSERT_EQ(std::isfinite(load_float(host, i)), i < kBad * heads.num * heads.dim)
+            << i << name(heads, kv);
     }
   }
 }

@@ -76,12 +76,20 @@ ISOTOPE_DEVICE void copy_async16(void* shared, const void* global) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(u32(__cvta_generic_to_shared(shared))), "l"(global)
                : "memory");
 }
+ISOTOPE_DEVICE void copy_async4(void* shared, const void* global) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(u32(__cvta_generic_to_shared(shared))), "l"(global)
+               : "memory");
+}
 ISOTOPE_DEVICE void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int pending>
 ISOTOPE_DEVICE void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
 }
 
+ISOTOPE_DEVICE int afresh(int v) {
+  asm volatile("" : "+r"(v));
+  return v;
+}
 ISOTOPE_DEVICE u32 bits_of(float v) { return __float_as_uint(v); }
 ISOTOPE_DEVICE float float_of(u32 v) { return __uint_as_float(v); }
 ISOTOPE_DEVICE float exp2(float v) {
@@ -182,6 +190,21 @@ ISOTOPE_DEVICE void fence_device() { __threadfence(); }
 ISOTOPE_DEVICE u32 mul_hi(u32 a, u32 b) { return __umulhi(a, b); }
 ISOTOPE_DEVICE int popcount(u32 v) { return __popc(v); }
 ISOTOPE_DEVICE int clz(u32 v) { return __clz(int(v)); }
+
+/// Four 8 × 8 matrices of 16-bit values from shared memory, row l % 8 of matrix l / 8 at lane l's address: lane l gets values
+/// 2·(l % 4) and the next of row l / 4 of each; transposed, of column l / 4.
+ISOTOPE_DEVICE void load_matrices(const void* row, u32 (&r)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(u32(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+ISOTOPE_DEVICE void load_matrices_transposed(const void* row, u32 (&r)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(u32(__cvta_generic_to_shared(row)))
+               : "memory");
+}
 
 /// D[16, 8] += A[16, 16] · B[16, 8] in FP32; the fragments of mma.sync.m16n8k16 (PTX ISA, "Matrix Fragments for
 /// mma.m16n8k16 with floating point type").

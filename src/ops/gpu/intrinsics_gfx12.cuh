@@ -68,10 +68,15 @@ ISOTOPE_DEVICE void prefetch_l2(const void*) {}
 
 constexpr bool kAsyncCopies = false;
 ISOTOPE_DEVICE void copy_async16(void* shared, const void* global) { store16(shared, load16(global)); }
+ISOTOPE_DEVICE void copy_async4(void* shared, const void* global) { *static_cast<u32*>(shared) = load4(global); }
 ISOTOPE_DEVICE void copy_async_commit() {}
 template <int pending>
 ISOTOPE_DEVICE void copy_async_wait() {}
 
+ISOTOPE_DEVICE int afresh(int v) {
+  asm volatile("" : "+v"(v));
+  return v;
+}
 ISOTOPE_DEVICE u32 bits_of(float v) { return __builtin_bit_cast(u32, v); }
 ISOTOPE_DEVICE float float_of(u32 v) { return __builtin_bit_cast(float, v); }
 ISOTOPE_DEVICE float exp2(float v) { return __builtin_amdgcn_exp2f(v); }

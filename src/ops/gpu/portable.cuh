@@ -57,7 +57,7 @@ namespace isotope::gpu {
 //   load16(p) load8(p) load4(p)    cached, aligned;  store16, store8 likewise
 //   store_global16(p, v), store_global8(p, v)   surely one instruction; never to shared memory
 //   prefetch_l2(p)                 a hint
-//   kAsyncCopies, copy_async16(shared, global), copy_async_commit(), copy_async_wait<pending groups>()   of this thread;
+//   kAsyncCopies, copy_async16(shared, global), copy_async4, copy_async_commit(), copy_async_wait<pending groups>()   of this thread;
 //                                  where kAsyncCopies is false the copy is done at once
 //   exp2(x) log2(x) rsqrt(x) rcp(x) sqrt(x)   hardware approximations, a few ulp
 //   fma(a,b,c) min max fabs floor  IEEE; min/max return the other operand if one is NaN
@@ -68,6 +68,7 @@ namespace isotope::gpu {
 //   fp8x2_of(lo, hi)    u16, E4M3, nearest even, saturating, NaN stays;  fp8x2_to_f32(u16, &lo, &hi)
 //   fp8x2_to_f16x2(u16) exact        (on gfx12 through f32)
 //   atomic_add(u32*, u32) -> old;  fence_device()
+//   afresh(v)   v; what depends on it is computed here and not kept in registers from elsewhere
 //   mul_hi(u32, u32), popcount(u32), clz(u32)
 
 ISOTOPE_DEVICE int lane_index() { return thread_index() & (kWarp - 1); }
