@@ -43,6 +43,8 @@ struct Product {
   }
 };
 
+constexpr double kNever = std::numeric_limits<double>::infinity();
+
 /// How the rows and features of a product are cut; `function` of `unit` does one piece a block.
 struct Tiling {
   std::string file, function;
@@ -50,7 +52,8 @@ struct Tiling {
   std::int64_t cluster = 1;  ///< neighbouring row tiles that are done together
   std::uint32_t threads = 256;
   bool persistent = false;  ///< blocks take tiles until none is left, instead of one each
-  double cost = 1;          ///< time of a tile, one of 128 × 128 being 1
+  /// Time of a tile, one of 128 × 128 being 1; infinite: only for measurements.
+  double cost = 1;
   std::uint32_t shared_bytes = 0;
   std::vector<std::pair<std::string, std::string>> defines;
 };
@@ -110,11 +113,11 @@ std::vector<Tiling> wgmma_tilings(const device::GpuProperties& properties, const
   std::vector<Tiling> tilings;
   // Scales of single features take registers that the largest tile does not have.
   if (product.scales != isotope::gpu::prefill_scales_feature)
-    for (const std::int64_t cluster : {1, 2})
-      tilings.push_back(
-          wgmma_tiling(properties, product, 128, 256, cluster, cluster == 1 ? 2.0 : 2.1));
+    tilings.push_back(wgmma_tiling(properties, product, 128, 256, 1, 2.0));
   tilings.push_back(wgmma_tiling(properties, product, 128, 128, 1, 1.2));
   tilings.push_back(wgmma_tiling(properties, product, 64, 64, 1, 0.5));
+  if (product.scales != isotope::gpu::prefill_scales_feature)
+    tilings.push_back(wgmma_tiling(properties, product, 128, 256, 2, kNever));
   return tilings;
 }
 
@@ -250,7 +253,8 @@ void multiply(Context& context, const LinearCall& call, const Product& product,
   const std::vector<Tiling> tilings = tilings_of(context, product);
   if (forced >= 0) return launch(tilings.at(std::size_t(forced)));
   if (!kernels.recording()) return launch(best_tiling(tilings, product, count, multiprocessors));
-  for (const Tiling& tiling : tilings) launch(tiling);  // other numbers of rows will come
+  for (const Tiling& tiling : tilings)  // other numbers of rows will come
+    if (tiling.cost < kNever) launch(tiling);
 }
 
 void check(const LinearCall& call, std::int64_t begin, std::int64_t count) {
