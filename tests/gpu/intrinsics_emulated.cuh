@@ -126,11 +126,13 @@ ISOTOPE_DEVICE void copy_async_wait() {}
 #else
 // Done at once, as late as a wait allows, or one of them at random: ISOTOPE_EMULATED_ORDER reverse, forward, random.
 constexpr bool kAsyncCopies = true;
-ISOTOPE_DEVICE void copy_async16(void* shared, const void* global) {
-  if ((reinterpret_cast<u64>(shared) | reinterpret_cast<u64>(global)) % 16 != 0)
+ISOTOPE_DEVICE void start_aligned_copy(void* shared, const void* global, u32 bytes) {
+  if ((reinterpret_cast<u64>(shared) | reinterpret_cast<u64>(global)) % bytes != 0)
     ISOTOPE_BLOCK->fail("misaligned asynchronous copy");
-  ISOTOPE_BLOCK->start_copy(shared, global, 16);
+  ISOTOPE_BLOCK->start_copy(shared, global, bytes);
 }
+ISOTOPE_DEVICE void copy_async16(void* shared, const void* global) { start_aligned_copy(shared, global, 16); }
+ISOTOPE_DEVICE void copy_async4(void* shared, const void* global) { start_aligned_copy(shared, global, 4); }
 ISOTOPE_DEVICE void copy_async_commit() { ISOTOPE_BLOCK->close_copies(); }
 template <int pending>
 ISOTOPE_DEVICE void copy_async_wait() {
