@@ -11,7 +11,7 @@ namespace {
 std::vector<std::string> nvrtc_options(std::string_view arch) {
   const std::size_t end = arch.find_first_not_of("0123456789", 3);
   const std::string_view number = arch.substr(3, end == std::string_view::npos ? end : end - 3);
-  std::vector<std::string> options = {fmt::format("--gpu-architecture={}", arch), "-std=c++17",
+  std::vector<std::string> options = {fmt::format("--gpu-architecture={}", arch), "-std=c++17", "-default-device",
                                       fmt::format("-DISOTOPE_SM={}", number)};
   if (arch.ends_with('a')) options.push_back("-DISOTOPE_SM_A=1");
   return options;
