@@ -221,6 +221,22 @@ TEST(SampleGpu, FiltersKeepExactlyWhatTheyShouldAtTheirBoundaries) {
   }
 }
 
+/// The float nearest to ln 0.5 is below it: exp of it is less than half.
+TEST(SampleGpu, MinPDecidesToTheLastBit) {
+  ISOTOPE_REQUIRE_GPU();
+  const float below = std::log(0.5f), above = std::nextafter(below, 0.0f);
+  ASSERT_LT(double(below), std::log(0.5));
+  std::vector<Row> rows;
+  for (int i = 0; i < 60; ++i) {
+    rows.push_back({.logits = {below, 0.0f, above}});
+    rows.back().params = {.temperature = 1.0f, .top_k = i % 2 ? 0 : 2, .min_p = 0.5f};
+    rows.back().params.counter = std::uint64_t(i);
+  }
+  std::set<TokenId> seen;
+  for (const Answer& answer : sample_gpu_rows(rows)) seen.insert(answer.token);
+  EXPECT_EQ(seen, (std::set<TokenId>{1, 2}));
+}
+
 /// Thousands of equals, of which the lowest are kept: by a list, by a list that overflows, by a
 /// cut.
 TEST(SampleGpu, EqualLogitsAreKeptFromTheLowestIdOn) {
@@ -271,7 +287,7 @@ TEST(SampleGpu, TopPCountsAllMass) {
   tail[77] = 0.0f;
   expect_oracle(draws(tail, {.temperature = 1.0f, .top_p = 0.75f}, 40));
   // Tokens that are too unlikely to be kept, and yet have a tenth of the mass.
-  std::vector<float> below(20000, -12.2f);
+  std::vector<float> below(20000, -12.3f);
   below[5] = 0.0f;
   for (std::size_t i = 0; i < 50; ++i) below[i * 300 + 20] = std::log(0.01f);
   expect_oracle(draws(below, {.temperature = 1.0f, .top_p = 0.9f}, 60));
