@@ -69,8 +69,8 @@ class Bench {
   Bench(ops::Context& context, device::Gpu& gpu, std::int64_t rows)
       : context_(context), gpu_(gpu), rows_(rows) {
     logits_ = upload(make_logits(rows), "logits");
-    std::vector<TokenId> history(std::size_t(kHistory));
-    for (std::size_t i = 0; i < history.size(); ++i) history[i] = TokenId(i * 7919 % kVocab);
+    std::vector<TokenId> history;
+    for (std::int64_t i = 0; i < kHistory; ++i) history.push_back(TokenId(i * 7919 % kVocab));
     history_ = upload(history, "history");
     for (device::Buffer* buffer : {&tokens_, &logprobs_, &ranks_})
       *buffer = gpu.allocate(std::size_t(rows) * 4, "results");

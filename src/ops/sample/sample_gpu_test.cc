@@ -232,6 +232,7 @@ TEST(SampleGpu, MinPDecidesToTheLastBit) {
     rows.back().params = {.temperature = 1.0f, .top_k = i % 2 ? 0 : 2, .min_p = 0.5f};
     rows.back().params.counter = std::uint64_t(i);
   }
+  expect_oracle(rows);
   std::set<TokenId> seen;
   for (const Answer& answer : sample_gpu_rows(rows)) seen.insert(answer.token);
   EXPECT_EQ(seen, (std::set<TokenId>{1, 2}));
