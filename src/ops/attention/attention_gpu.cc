@@ -148,7 +148,7 @@ void prefill(Step step, std::int64_t begin, std::int64_t end) {
   const bool amd = step.context.kernels().properties().arch.starts_with("gfx");
   step.launch(matrix_unit(step, "attention_prefill"), "attention_prefill",
               {std::uint32_t(tiles), std::uint32_t(p.kv_heads), 1},
-              amd ? isotope::gpu::kPrefillThreadsGfx12 : isotope::gpu::kPrefillThreadsSm,
+              amd ? isotope::gpu::kPrefillThreadsGfx12 : isotope::gpu::prefill_threads_sm(step.fp8),
               amd ? isotope::gpu::prefill_shared_gfx12(p.head_dim, step.fp8)
                   : isotope::gpu::prefill_shared_sm(p.head_dim, step.fp8));
 }

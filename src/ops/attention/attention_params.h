@@ -38,10 +38,11 @@ constexpr int kMaxDecodeGroup = 16;
 
 /// Prefill: query vectors of a tile, and the launch on either vendor; bytes of shared memory for heads of `dim`.
 constexpr int kPrefillQueries = 128, kPrefillKeys = 64;
-constexpr int kPrefillThreadsSm = 128, kPrefillThreadsGfx12 = 256;
+constexpr int prefill_threads_sm(bool fp8) { return fp8 ? 256 : 128; }
+constexpr int kPrefillThreadsGfx12 = 256;
 constexpr int prefill_shared_sm(int dim, bool fp8) {
   const int queries = kPrefillQueries * dim * 2, keys = 2 * kPrefillKeys * dim * 2;
-  return fp8 ? queries + keys + 2 * (keys / 2) + 2 * (2 * kPrefillKeys * 4) : queries + 2 * keys + kPrefillThreadsSm * 4;
+  return fp8 ? queries + keys + 2 * (keys / 2) + 2 * (2 * kPrefillKeys * 4) : queries + 2 * keys + prefill_threads_sm(fp8) * 4;
 }
 constexpr int prefill_shared_gfx12(int dim, bool fp8) {
   return kPrefillKeys * (dim * 2 + 16) + dim * (kPrefillKeys * 2 + 16) + (fp8 ? 2 * kPrefillKeys * 4 : 0) +

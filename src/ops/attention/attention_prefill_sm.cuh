@@ -1,5 +1,6 @@
-// A tile of prefill on NVIDIA: four warps of 32 query vectors, two operands A each, over mma.m16n8k16. K and V of the next
-// block of keys are copied to shared memory while one is computed; FP8 is copied as it is and widened there.
+// A tile of prefill on NVIDIA: four warps of 32 query vectors, two operands A each, over mma.m16n8k16, so that what is read of
+// K and V serves both; with FP8, whose scales take registers too, eight warps of 16. K and V of the next block of keys are
+// copied to shared memory while one is computed; FP8 is copied as it is and widened there.
 //
 // Lane l = 4·g + t. In shared memory a row is kDim BF16 values; its vectors of 16 bytes lie in an order that depends on the
 // row, so that the eight rows of a matrix fall on different banks.
@@ -7,7 +8,8 @@
 
 namespace isotope::gpu {
 
-constexpr int kThreads = kPrefillThreadsSm, kBlocks = 2;
+constexpr int kThreads = prefill_threads_sm(kFp8), kBlocks = kFp8 && kDim == 128 ? 1 : 2;
+constexpr int kWarpQueries = kQueries / (kThreads / kWarp), kOperands = kWarpQueries / 16;
 constexpr int kChunks = kDim / 8;  ///< vectors of a row
 constexpr int kRowBytes = kDim * 2;
 constexpr int kQueryBytes = kQueries * kRowBytes, kTileBytes = kKeys * kRowBytes;
@@ -57,7 +59,7 @@ ISOTOPE_DEVICE void copy_keys(const AttentionParams& p, const QueryTile& of, int
     copy_async16(to_k + to, static_cast<const u8*>(p.k) + from);
     copy_async16(to_v + to, static_cast<const u8*>(p.v) + from);
   }
-  if constexpr (kFp8) {
+  if (kFp8 && thread < 2 * kKeys) {
     const i64 vector = key_vector(p, p.block_tables + tile.table, tile.kv_head, min(first + thread % kKeys, tile.last));
     copy_async4(scales + thread, (thread < kKeys ? p.k_scale : p.v_scale) + vector);
   }
@@ -98,29 +100,29 @@ ISOTOPE_DEVICE void mend_values(u8* values, int first, int* bad) {
   }
 }
 
-/// State of a lane: query vectors 32·warp + 16·i + g + 8·j.
+/// State of a lane: query vectors kWarpQueries·warp + 16·i + g + 8·j.
 struct PrefillState {
-  float total[2][kDim / 8][4], top[2][2], sum[2][2];
+  float total[kOperands][kDim / 8][4], top[kOperands][2], sum[kOperands][2];
 };
-using PrefillScores = float[2][kKeys / 8][4];
+using PrefillScores = float[kOperands][kKeys / 8][4];
 
-ISOTOPE_DEVICE int lane_query(int i, int j) { return warp_index() * 32 + i * 16 + j * 8 + lane_index() / 4; }
+ISOTOPE_DEVICE int lane_query(int i, int j) { return warp_index() * kWarpQueries + i * 16 + j * 8 + lane_index() / 4; }
 
 ISOTOPE_DEVICE void score(const u8* queries, const u8* keys, PrefillScores& s) {
   const int thread = afresh(thread_index()), lane = thread % kWarp;
-  const int from_q = place(thread / kWarp * 32 + lane % 16, lane / 16);
+  const int from_q = place(thread / kWarp * kWarpQueries + lane % 16, lane / 16);
   const int from_k = place(lane / 16 * 8 + lane % 8, lane / 8 % 2);
 #pragma unroll
-  for (int i = 0; i < 2; ++i)
+  for (int i = 0; i < kOperands; ++i)
 #pragma unroll
     for (int n = 0; n < kKeys / 8; ++n)
 #pragma unroll
       for (int c = 0; c < 4; ++c) s[i][n][c] = 0.0f;
 #pragma unroll
   for (int step = 0; step < kSteps; ++step) {
-    u32 a[2][4];
+    u32 a[kOperands][4];
 #pragma unroll
-    for (int i = 0; i < 2; ++i)
+    for (int i = 0; i < kOperands; ++i)
       load_matrices(queries + i * 16 * kRowBytes + along(from_q, 2 * step), a[i]);
 #pragma unroll
     for (int n = 0; n < kKeys / 8; n += 2) {
@@ -128,7 +130,7 @@ ISOTOPE_DEVICE void score(const u8* queries, const u8* keys, PrefillScores& s) {
       load_matrices(keys + n * 8 * kRowBytes + along(from_k, 2 * step), b);
       const u32 even[2] = {b[0], b[1]}, odd[2] = {b[2], b[3]};
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
+      for (int i = 0; i < kOperands; ++i) {
         mma_m16n8k16_bf16(s[i][n], a[i], even);
         mma_m16n8k16_bf16(s[i][n + 1], a[i], odd);
       }
@@ -136,18 +138,18 @@ ISOTOPE_DEVICE void score(const u8* queries, const u8* keys, PrefillScores& s) {
   }
 }
 
-/// Scores to weights, and what was added up so far to the new scale. Scores are in units of 1 / kFactor in base 2.
+/// Scores to weights, and what was added up so far to the new scale.
 template <bool masked>
 ISOTOPE_DEVICE void weigh(const AttentionParams& p, const QueryTile& tile, const float* scales, int first,
                           PrefillScores& s, PrefillState& x) {
   const int t = lane_index() % 4;
 #pragma unroll
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < kOperands; ++i) {
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       // Keys 2·t + … behind this one are not seen.
       const int end = masked ? p.positions[tile.row + query_row(tile, lane_query(i, j))] - first - 2 * t : 0;
-      const float* lane_scales = scales + afresh(2 * t);
+      const float* lane_scales = scales + 2 * t;
       float top = x.top[i][j];
 #pragma unroll
       for (int n = 0; n < kKeys / 8; ++n) {
@@ -193,9 +195,9 @@ ISOTOPE_DEVICE void add_values(const PrefillScores& s, const u8* values, Prefill
   const int lane = afresh(thread_index()) % kWarp, from = place(lane % 16, lane / 16);
 #pragma unroll
   for (int k = 0; k < kKeys / 16; ++k) {
-    u32 a[2][4];
+    u32 a[kOperands][4];
 #pragma unroll
-    for (int i = 0; i < 2; ++i)
+    for (int i = 0; i < kOperands; ++i)
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
         const float(&pair)[4] = s[i][2 * k + r / 2];
@@ -207,7 +209,7 @@ ISOTOPE_DEVICE void add_values(const PrefillScores& s, const u8* values, Prefill
       load_matrices_transposed(values + k * 16 * kRowBytes + along(from, n), b);
       const u32 even[2] = {b[0], b[1]}, odd[2] = {b[2], b[3]};
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
+      for (int i = 0; i < kOperands; ++i) {
         mma_m16n8k16_bf16(x.total[i][n], a[i], even);
         mma_m16n8k16_bf16(x.total[i][n + 1], a[i], odd);
       }
@@ -230,7 +232,7 @@ ISOTOPE_DEVICE int first_bad(const int* bad) {
 ISOTOPE_DEVICE void store_tile(const AttentionParams& p, const QueryTile& tile, PrefillState& x, int bad, u8* shared) {
   const int lane = lane_index(), g = lane / 4, t = lane % 4;
 #pragma unroll
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < kOperands; ++i) {
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       float sum = x.sum[i][j];
@@ -247,8 +249,8 @@ ISOTOPE_DEVICE void store_tile(const AttentionParams& p, const QueryTile& tile, 
   }
   warp_barrier();
 #pragma unroll 4
-  for (int i = lane; i < 32 * kChunks; i += kWarp) {
-    const int m = warp_index() * 32 + i / kChunks, chunk = i % kChunks;
+  for (int i = lane; i < kWarpQueries * kChunks; i += kWarp) {
+    const int m = warp_index() * kWarpQueries + i / kChunks, chunk = i % kChunks;
     if (is_query(tile, m))
       store_global16(static_cast<u16*>(p.out) + query_offset(p, tile, p.out_stride, m) + chunk * 8,
                      load16(shared + place(m, chunk)));
@@ -269,7 +271,7 @@ ISOTOPE_DEVICE void attend(const AttentionParams& p, const QueryTile& tile) {
   copy_keys(p, tile, 0, shared + kFirstStage, scales);
   PrefillState x = {};
 #pragma unroll
-  for (int i = 0; i < 2; ++i)
+  for (int i = 0; i < kOperands; ++i)
 #pragma unroll
     for (int j = 0; j < 2; ++j) x.top[i][j] = minus_infinity();
 #pragma unroll 1
