@@ -20,8 +20,8 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "bench/bandwidth.h"
 #include "engine/engine.h"
+#include "ops/bandwidth/bandwidth.h"
 
 #ifndef ISOTOPE_BENCH_MODEL
 #define ISOTOPE_BENCH_MODEL "bench/models/qwen3-0.6b-fp8"
@@ -140,7 +140,7 @@ int run(const Flags& flags) {
   }
   const std::size_t resident = resident_bytes();
   ThreadPool pool(flags.threads);
-  const double bandwidth = bench::streaming_read_bandwidth(pool);
+  const double bandwidth = ops::cpu_read_bandwidth(pool);
 
   const double mean_context = double(flags.prompt_tokens) + double(flags.new_tokens) / 2;
   const double kv_per_token = double(info.kv_bytes) / double(info.num_kv_blocks * info.block_size);

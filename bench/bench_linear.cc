@@ -13,8 +13,9 @@
 #include <random>
 #include <vector>
 
-#include "bench/bandwidth.h"
+#include "bench/multiply_peak.h"
 #include "device/cpu/cpu_device.h"
+#include "ops/bandwidth/bandwidth.h"
 #include "ops/linear/linear_weight.h"
 
 namespace {
@@ -97,7 +98,7 @@ void run(int threads, double seconds) {
   device::CpuDevice device(threads);
   ops::Context context(device, 0);
   const bool amx = device.isa() == device::Isa::amx;
-  const Ceilings vector{bench::streaming_read_bandwidth(device.pool()),
+  const Ceilings vector{ops::cpu_read_bandwidth(device.pool()),
                         bench::multiply_peak(device.pool(), false)};
   const Ceilings prefill{vector.bandwidth,
                          amx ? bench::multiply_peak(device.pool(), true) : vector.peak};

@@ -18,6 +18,7 @@ Examples:
   isotope run   --model DIR --prompt "What is the capital of France?"
   isotope chat  --model DIR
   isotope serve --model DIR --port 8000
+  isotope bench latency --model DIR --batch-size 1,8,32
   isotope quantize DIR DIR-FP8
   isotope info  DIR
 
@@ -38,6 +39,7 @@ int run_program(int argc, char** argv) {
   isotope::cli::add_run(app, action);
   isotope::cli::add_chat(app, action);
   isotope::cli::add_serve(app, action);
+  isotope::cli::add_bench(app, action);
   isotope::cli::add_quantize(app, action);
   isotope::cli::add_info(app, action);
   app.failure_message(CLI::FailureMessage::simple);

@@ -48,8 +48,9 @@ std::vector<jit::Unit> required_kernels(const weights::ModelConfig& config, std:
       models::load_model(loading, shapes, *weights::make_shape_source(shapes), load, report);
   const std::int64_t length =
       options.max_model_len > 0 ? options.max_model_len : model->info().max_position_embeddings;
-  const models::StepLimits limits =
+  models::StepLimits limits =
       step_limits(batched_tokens(options, device), options.max_num_seqs, length);
+  limits.gpu = true;
   const models::ModelInfo& info = model->info();
   const ops::KvCache kv(
       *paper, {info.num_layers, kNumBlocks, options.block_size, info.num_kv_heads, info.head_dim,

@@ -56,11 +56,25 @@ std::vector<jit::Unit> Runner::required_kernels() {
   for (const std::int64_t rows : sizes(limits_.max_rows)) note_step({0, rows}, 1, 1);
   // Generated tokens that are computed again after a preemption: many rows of one sequence.
   for (const std::int64_t rows : sizes(limits_.max_rows)) note_step({rows, rows}, 1, 1);
+  note_sampling();
   return context_->kernels().stop_recording();
 }
 
 void Runner::note_step(ops::Rows rows, std::int64_t num_seqs, std::int64_t num_logits) {
   forward(arrays_.views(rows, num_seqs, num_logits));
+}
+
+/// Penalties, logprobs and every kind of draw are data of one set of kernels, but for rows with
+/// histories.
+void Runner::note_sampling() {
+  for (const bool history : {false, true}) {
+    const std::int64_t rows = limits_.max_logits;
+    ops::SampleBatch batch;
+    batch.rows =
+        TensorView(DType::u8, Shape{rows * std::int64_t(sizeof(ops::SamplingRow))}, logits_.data());
+    if (history) batch.history = TensorView(DType::i32, Shape{1}, logits_.data());
+    ops::sample(*context_, logits(rows), batch, sampled_.views(rows));
+  }
 }
 
 void Runner::capture(

@@ -76,6 +76,7 @@ class Runner {
   const CapturedStep* find_graph(const Step& step) const;
   void forward(const ops::Batch& batch);
   void note_step(ops::Rows rows, std::int64_t num_seqs, std::int64_t num_logits);
+  void note_sampling();
   void sample();
   void read_back();
   TensorView logits(std::int64_t rows) const;

@@ -1,0 +1,33 @@
+// isotope bench latency: how long prompts and tokens take, against the device's own read bandwidth.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace isotope::cli {
+
+struct LatencyFlags {
+  engine::EngineOptions engine;
+  std::vector<std::int64_t> batch_sizes = {1};
+  std::int64_t input_len = 512, output_len = 64, num_iters = 3, warmup = 1;
+  std::string json;  ///< a file; "-": standard output, instead of the table
+  bool max_num_seqs_given = false;
+};
+
+/// What one batch size gave. Times in seconds.
+struct LatencyResult {
+  std::int64_t batch = 0, steps = 0;  ///< decode steps that were timed
+  double ttft = 0;                    ///< median over requests
+  double prefill = 0;                 ///< until the last request has its first token, median
+  double tpot_mean = 0, tpot_median = 0, tpot_p99 = 0;
+  double mean_context = 0;  ///< keys of a request in the timed steps
+  double step_bytes = 0, prefill_flops = 0;
+};
+
+/// Errors as of Engine, and invalid_argument for lengths that cannot be measured.
+int run_latency(const LatencyFlags& flags);
+
+}  // namespace isotope::cli
