@@ -11,6 +11,7 @@
 #include <numeric>
 #include <random>
 
+#include "base/json.h"
 #include "cli/model_flags.h"
 #include "cli/progress.h"
 #include "models/model.h"

@@ -60,11 +60,12 @@ class EngineCore {
   EngineStats stats() const;
   bool drain(std::chrono::milliseconds timeout);
 
-  /// Kernels that were compiled inside a step: none, if everything needed was built at start. Steps
-  /// replayed from a graph. Only while nothing runs.
+  /// Kernels that were compiled inside a step: none, if everything needed was built at start.
   std::int64_t late_builds() const {
     return context_.on_gpu() ? context_.kernels().late_builds() : 0;
   }
+  jit::BuildStats kernel_stats() const { return context_.kernels().build_stats(); }
+  /// Steps that were replayed from a graph. These three only while nothing runs.
   std::int64_t replayed_steps() const { return runner_.replayed(); }
 
  private:

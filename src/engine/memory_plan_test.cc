@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/error.h"
+#include "weights/config.h"
 
 namespace isotope::engine {
 namespace {
@@ -108,6 +111,103 @@ TEST(MemoryPlan, WeightsThatDoNotFitAreRefusedWithNumbers) {
   EXPECT_NE(error.find(std::to_string(8 * kGiB)), std::string::npos) << error;
 }
 
+/// A card with `total` bytes, of which the driver has taken some.
+PlanDevice card(std::size_t total) { return {true, total, total - (std::size_t(200) << 20)}; }
+
+weights::ModelConfig released(const char* name) {
+  return weights::read_model_config(std::string(ISOTOPE_TEST_DATA "/configs/") + name +
+                                    ".config.json");
+}
+
+TEST(GpuMemoryPlan, QwenOfEightBillionFitsSixteenGibibytesWithRoomForLongPrompts) {
+  const weights::ModelConfig config = released("Qwen3-8B-FP8");
+  EngineOptions options;
+  MemoryPlan plan = plan_memory(options, config, card(16 * kGiB));
+  EXPECT_GE(plan.kv_tokens(), 45'000);
+  EXPECT_EQ(plan.max_model_len, 40'960);
+  EXPECT_EQ(plan.limits.max_rows, 1024);
+  // The layers in FP8 with their scales, an FP8 head, and the norms; the embedding table is in host
+  // memory.
+  const double layers = 36 * (6144.0 + 4096 + 24576 + 12288) * 4096;
+  const double head = 151936.0 * (4096 + 4);
+  EXPECT_NEAR(double(plan.items[0].bytes), layers * (1 + 4.0 / 1024) + head, 3e6);
+  EXPECT_EQ(plan.host_bytes, 151936u * 4096 * 2);
+  EXPECT_LE(plan.total_bytes(), std::size_t(0.9 * 16 * double(kGiB)));
+  EXPECT_GT(plan.total_bytes(), plan.budget_bytes - 2 * plan.kv.bytes_per_block());
+  options.kv_dtype = KvDtype::fp8;
+  EXPECT_GE(plan_memory(options, config, card(16 * kGiB)).kv_tokens(), 90'000);
+  // As much on a larger card that is used as one of 16 GiB.
+  options = {};
+  options.device_memory = 16 * kGiB;
+  EXPECT_EQ(plan_memory(options, config, card(80 * kGiB)).kv_tokens(), plan.kv_tokens());
+}
+
+TEST(GpuMemoryPlan, ChoosesByTheSizeOfTheCard) {
+  const weights::ModelConfig config = released("Qwen3-8B-FP8");
+  const MemoryPlan large = plan_memory({}, config, card(80 * kGiB));
+  EXPECT_EQ(large.limits.max_rows, 2048);
+  EXPECT_EQ(large.host_bytes, 0u);
+  EXPECT_GT(large.items[0].bytes, std::size_t(6.9e9 + 2 * 1.24e9));
+  EXPECT_EQ(load_options({}, card(80 * kGiB)).head, models::HeadDtype::stored);
+  EXPECT_EQ(load_options({}, card(24 * kGiB)).head, models::HeadDtype::stored);
+  EXPECT_TRUE(load_options({}, card(24 * kGiB)).embedding_in_host);
+  EXPECT_EQ(load_options({}, card(16 * kGiB)).head, models::HeadDtype::fp8_if_separate);
+  EXPECT_EQ(load_options({}, {.available_bytes = kGiB}).head, models::HeadDtype::stored);
+  EngineOptions options;
+  options.head_dtype = HeadDtype::fp8;
+  options.embedding_in_host = EmbeddingInHost::no;
+  EXPECT_EQ(load_options(options, card(80 * kGiB)).head, models::HeadDtype::fp8);
+  EXPECT_FALSE(load_options(options, card(16 * kGiB)).embedding_in_host);
+  options.max_num_batched_tokens = 300;
+  EXPECT_EQ(plan_memory(options, config, card(80 * kGiB)).limits.max_rows, 300);
+}
+
+TEST(GpuMemoryPlan, ATiedTableIsKeptOnceUnlessAnFp8HeadIsAskedFor) {
+  const weights::ModelConfig config = released("Qwen3-0.6B-FP8");
+  const std::size_t table = 151936u * 1024 * 2;
+  const MemoryPlan small = plan_memory({}, config, card(16 * kGiB));
+  EXPECT_EQ(small.host_bytes, 0u);
+  EngineOptions options;
+  options.head_dtype = HeadDtype::fp8;
+  const MemoryPlan twice = plan_memory(options, config, card(16 * kGiB));
+  EXPECT_EQ(twice.host_bytes, table);
+  EXPECT_EQ(twice.items[0].bytes, small.items[0].bytes - table + 151936u * (1024 + 4));
+}
+
+TEST(GpuMemoryPlan, SaysWhatDoesNotFitAndWhichFlagHelps) {
+  const weights::ModelConfig config = released("Qwen3-8B-FP8");
+  const auto error = [&](const EngineOptions& options, std::size_t total) -> std::string {
+    try {
+      plan_memory(options, config, card(total));
+    } catch (const Error& caught) {
+      EXPECT_EQ(caught.code(), ErrorCode::out_of_memory);
+      return caught.what();
+    }
+    return "no error";
+  };
+  const auto names = [](const std::string& text, std::initializer_list<const char*> words) {
+    for (const char* word : words)
+      EXPECT_NE(text.find(word), std::string::npos) << word << " in: " << text;
+  };
+  names(error({}, 7 * kGiB), {"the weights take", "7.00 GiB", "--gpu-memory-utilization"});
+  EngineOptions wide;
+  wide.max_num_batched_tokens = 1 << 20;
+  names(error(wide, 16 * kGiB), {"beside the weights", "--max-num-batched-tokens"});
+  EngineOptions longest;
+  longest.max_model_len = 40960;
+  names(error(longest, 10 * kGiB), {"40960", "--kv-cache-dtype fp8", "--max-model-len"});
+  EngineOptions blocks;
+  blocks.num_kv_blocks = 100'000;
+  names(error(blocks, 16 * kGiB), {"--num-kv-blocks"});
+}
+
+TEST(GpuMemoryPlan, GraphsCoverEveryBatch) {
+  EXPECT_EQ(graph_sizes(1), std::vector<std::int64_t>{1});
+  EXPECT_EQ(graph_sizes(20), (std::vector<std::int64_t>{1, 2, 4, 8, 16, 20}));
+  EXPECT_EQ(graph_sizes(512),
+            (std::vector<std::int64_t>{1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 256, 512}));
+}
+
 TEST(EngineOptions, AreCheckedOneByOne) {
   const auto refused = [](auto change, const char* flag) {
     EngineOptions options;
@@ -127,6 +227,9 @@ TEST(EngineOptions, AreCheckedOneByOne) {
   refused([](EngineOptions& o) { o.num_kv_blocks = -5; }, "--num-kv-blocks");
   refused([](EngineOptions& o) { o.num_kv_blocks = std::int64_t(1) << 33; }, "--num-kv-blocks");
   refused([](EngineOptions& o) { o.threads = -1; }, "--threads");
+  for (const double part : {0.0, -0.5, 1.01, std::nan("")})
+    refused([part](EngineOptions& o) { o.gpu_memory_utilization = part; },
+            "--gpu-memory-utilization");
 }
 
 }  // namespace
