@@ -22,7 +22,7 @@ using ops::testing::GpuMachine;
 
 const std::filesystem::path kParity = ISOTOPE_TEST_DATA "/parity";
 
-struct Setup {
+struct CoreSetup {
   std::string model = "qwen3-fp8-block";
   std::vector<std::int64_t> graphs;
   std::int64_t max_rows = 64, max_seqs = 8, num_blocks = 64;
@@ -35,7 +35,7 @@ struct Setup {
 /// lists.
 class GpuCore {
  public:
-  explicit GpuCore(const Setup& setup) {
+  explicit GpuCore(const CoreSetup& setup) {
     const weights::ModelConfig config = weights::read_model_config(kParity / setup.model);
     auto device = device::open_device(std::getenv("ISOTOPE_TEST_DEVICE"));
     ops::Context context(*device, 0);
@@ -150,20 +150,18 @@ void expect_same(const std::vector<Output>& got, const std::vector<Output>& expe
 class EngineGpu : public ::testing::TestWithParam<KvDtype> {
  protected:
   void SetUp() override { ISOTOPE_REQUIRE_GPU(); }
-  Setup setup() const {
-    Setup setup;
+  CoreSetup setup() const {
+    CoreSetup setup;
     setup.kv = GetParam();
     return setup;
   }
 };
 INSTANTIATE_TEST_SUITE_P(Kv, EngineGpu, ::testing::Values(KvDtype::bf16, KvDtype::fp8),
-                         [](const auto& info) {
-                           return info.param == KvDtype::fp8 ? "fp8" : "bf16";
-                         });
+                         [](const auto& kv) { return kv.param == KvDtype::fp8 ? "fp8" : "bf16"; });
 
 TEST_P(EngineGpu, ReplayedStepsGiveTheBitsOfEagerOnes) {
   const std::vector<Request> requests = mixed_requests();
-  Setup with = setup();
+  CoreSetup with = setup();
   const GpuCore eager(with);
   with.graphs = graph_sizes(with.max_seqs);
   const GpuCore captured(with);
@@ -178,7 +176,7 @@ TEST_P(EngineGpu, PoisonedIdleRowsReachNobody) {
   const std::vector<Request> requests = {request(5, 6, 1), request(17, 6, 2), request(1, 6, 3)};
   const GpuCore plain(setup());
   const auto expected = run_together(*plain, requests);
-  Setup padded = setup();
+  CoreSetup padded = setup();
   padded.graphs = {8};
   const GpuCore clean(padded);
   expect_same(run_together(*clean, requests), expected);
@@ -190,7 +188,7 @@ TEST_P(EngineGpu, PoisonedIdleRowsReachNobody) {
 
 TEST_P(EngineGpu, CompanyChangesNoBit) {
   const std::vector<Request> requests = mixed_requests();
-  Setup with = setup();
+  CoreSetup with = setup();
   with.graphs = graph_sizes(with.max_seqs);
   const GpuCore core(with);
   const auto alone = run_one_by_one(*core, requests);
@@ -201,7 +199,7 @@ TEST_P(EngineGpu, ChunksOfAPromptChangeNoBit) {
   const std::vector<Request> requests = {request(60, 4, 1), request(37, 4, 2)};
   const GpuCore whole(setup());
   const auto expected = run_one_by_one(*whole, requests);
-  Setup small = setup();
+  CoreSetup small = setup();
   small.max_rows = 9;
   const GpuCore chunks(small);
   expect_same(run_one_by_one(*chunks, requests), expected);
@@ -211,7 +209,7 @@ TEST_P(EngineGpu, ChunksOfAPromptChangeNoBit) {
 TEST_P(EngineGpu, PreemptionAndCachedPrefixesChangeNoBit) {
   std::vector<Request> requests;
   for (unsigned i = 0; i < 4; ++i) requests.push_back(request(10 + 3 * i, 24, 1 + i));
-  Setup with = setup();
+  CoreSetup with = setup();
   with.graphs = graph_sizes(with.max_seqs);
   const GpuCore roomy(with);
   const auto expected = run_together(*roomy, requests);
@@ -249,7 +247,7 @@ TEST(EngineOnGpu, StartsWithEverythingAndAnswersAsTheCoreDoes) {
   for (const Request& each : requests) tickets.push_back(engine.submit(each));
   std::vector<Output> outputs;
   for (const auto& ticket : tickets) outputs.push_back(read(ticket));
-  const GpuCore core{Setup{}};
+  const GpuCore core{CoreSetup{}};
   expect_same(outputs, run_one_by_one(*core, requests));
 }
 

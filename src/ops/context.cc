@@ -38,8 +38,8 @@ TensorView Workspace::take(DType dtype, const Shape& shape) {
   return TensorView(dtype, shape, take(std::size_t(shape.elements()) * size_of(dtype)));
 }
 
-Context::Context(device::Device& device, std::size_t workspace_bytes, Path path, bool batch_invariant,
-                 std::shared_ptr<gpu::KernelLibrary> kernels)
+Context::Context(device::Device& device, std::size_t workspace_bytes, Path path,
+                 bool batch_invariant, std::shared_ptr<gpu::KernelLibrary> kernels)
     : device_(&device),
       workspace_(device, workspace_bytes),
       path_(usable_path(device, path)),
@@ -47,6 +47,15 @@ Context::Context(device::Device& device, std::size_t workspace_bytes, Path path,
       kernels_(std::move(kernels)) {
   if (device.kind() != device::Kind::cpu && !kernels_)
     kernels_ = gpu::make_kernel_library(static_cast<device::Gpu&>(device));
+}
+
+std::byte* Context::staging(int piece, std::size_t bytes) {
+  device::Buffer& buffer = staging_.at(std::size_t(piece));
+  if (buffer.size() < bytes) {
+    buffer = {};
+    buffer = static_cast<device::Gpu&>(*device_).allocate_pinned(bytes, "staging of weights");
+  }
+  return buffer.as<std::byte>();
 }
 
 }  // namespace isotope::ops

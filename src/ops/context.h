@@ -1,6 +1,7 @@
 // What every operation is called with: where it runs, and memory for its intermediate values.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -80,6 +81,10 @@ class Context {
   gpu::KernelLibrary& kernels() const { return *kernels_; }
   const std::shared_ptr<gpu::KernelLibrary>& shared_kernels() const { return kernels_; }
 
+  /// On a GPU: page-locked memory of at least `bytes`, one of two pieces that uploads of weights
+  /// take turns with. Kept, because locking pages takes longer than filling them.
+  std::byte* staging(int piece, std::size_t bytes);
+
   /// For tests of padded batches: rows from here on of the residual stream become NaN after the
   /// embedding; -1: none.
   std::int64_t poisoned_from = -1;
@@ -90,6 +95,7 @@ class Context {
   Path path_;
   bool batch_invariant_;
   std::shared_ptr<gpu::KernelLibrary> kernels_;
+  std::array<device::Buffer, 2> staging_;
 };
 
 }  // namespace isotope::ops

@@ -324,16 +324,22 @@ class DummySource final : public TensorSource {
   mutable std::map<Kind, Pages> windows_;
 };
 
-/// Zeros, of which nothing becomes resident.
+/// Zeros, of which nothing becomes resident, and scales of one, as they must be positive.
 class ShapeSource final : public TensorSource {
  public:
   explicit ShapeSource(const ModelConfig& config)
       : tensors_(DummyTensors(config).take()),
         description_(fmt::format("the shapes of {}", config.path.string())) {
-    std::size_t largest = 0;
-    for (const auto& [name, tensor] : tensors_)
-      largest = std::max(largest, std::size_t(tensor.shape.elements()) * size_of(tensor.dtype));
+    std::size_t largest = 0, scales = 0;
+    for (const auto& [name, tensor] : tensors_) {
+      const auto bytes = std::size_t(tensor.shape.elements()) * size_of(tensor.dtype);
+      largest = std::max(largest, bytes);
+      if (is_scale(tensor)) scales = std::max(scales, bytes);
+    }
     zeros_ = Pages(largest, description_);
+    ones_ = Pages(scales, description_);
+    std::fill_n(reinterpret_cast<bfloat16*>(ones_.data()), scales / sizeof(bfloat16),
+                to_bfloat16(1.0f));
     head_ = Pages(largest, description_);
     // An untied head must not be taken for a copy of the embedding.
     if (!config.text.tie_word_embeddings.value_or(false)) *head_.data() = std::byte(1);
@@ -342,7 +348,9 @@ class ShapeSource final : public TensorSource {
   TensorView find(std::string_view name) const override {
     const auto tensor = tensors_.find(name);
     if (tensor == tensors_.end()) return {};
-    const Pages& pages = name.ends_with("lm_head.weight") ? head_ : zeros_;
+    const Pages& pages = is_scale(tensor->second)           ? ones_
+                         : name.ends_with("lm_head.weight") ? head_
+                                                            : zeros_;
     return TensorView(tensor->second.dtype, tensor->second.shape, static_cast<void*>(pages.data()));
   }
   bool contains(std::string_view name) const override { return tensors_.contains(name); }
@@ -355,9 +363,13 @@ class ShapeSource final : public TensorSource {
   std::string describe() const override { return description_; }
 
  private:
+  static bool is_scale(const DummyTensor& tensor) {
+    return tensor.fill == Fill::scale || tensor.fill == Fill::activation_scale;
+  }
+
   TensorMap tensors_;
   std::string description_;
-  Pages zeros_, head_;
+  Pages zeros_, head_, ones_;
 };
 
 }  // namespace

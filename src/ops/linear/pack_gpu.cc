@@ -217,8 +217,9 @@ class Releaser {
   std::size_t next_ = 0;
 };
 
-void upload(device::Gpu& gpu, const Stack& stack, const Packer& packer, LinearWeight& weight,
+void upload(Context& context, const Stack& stack, const Packer& packer, LinearWeight& weight,
             bool pinned) {
+  device::Stream& stream = context.stream();
   const Units units = units_of(weight, packer);
   const std::int64_t bytes = units.count * units.bytes;
   ThreadPool pool(bytes < kSerialBytes ? 1 : 0);
@@ -230,24 +231,24 @@ void upload(device::Gpu& gpu, const Stack& stack, const Packer& packer, LinearWe
     return unit / along_k * (units.tiles ? kTileRows : 1);
   };
   const std::int64_t per_piece = std::max<std::int64_t>(1, kPieceBytes / units.bytes);
-  std::array<device::Buffer, 2> staging;
+  std::array<std::byte*, 2> staging{};
   if (!pinned)
-    for (device::Buffer& buffer : staging)
-      buffer = gpu.allocate_pinned(std::size_t(std::min(per_piece, units.count) * units.bytes),
-                                   "staging of weights");
+    for (const int piece : {0, 1})
+      staging[std::size_t(piece)] =
+          context.staging(piece, std::size_t(std::min(per_piece, units.count) * units.bytes));
   int turn = 0;
   for (std::int64_t begin = 0; begin < units.count; begin += per_piece, turn ^= 1) {
     const std::int64_t end = std::min(begin + per_piece, units.count);
     std::byte* target = weight.data.as<std::byte>() + begin * units.bytes;
-    std::byte* out = pinned ? target : staging[std::size_t(turn)].as<std::byte>();
+    std::byte* out = pinned ? target : staging[std::size_t(turn)];
     pack_units(pool, packer, units, begin, end, out);
     if (!pinned) {
-      gpu.stream().synchronize();  // the piece before this one has left the other buffer
-      gpu.stream().copy_to_device(target, out, std::size_t((end - begin) * units.bytes));
+      stream.synchronize();  // the piece before this one has left the other buffer
+      stream.copy_to_device(target, out, std::size_t((end - begin) * units.bytes));
     }
     releaser.done_until(rows_before(end));
   }
-  gpu.stream().synchronize();
+  stream.synchronize();
 }
 
 }  // namespace
@@ -288,7 +289,7 @@ LinearWeight pack_linear_gpu(Context& context, const Stack& stack, bool allow_f3
   // On paper the layout is all there is.
   if (gpu.properties().paper) return weight;
   // upload() also waits for the scales.
-  upload(gpu, stack, Packer(stack, features, weight), weight, options.pinned);
+  upload(context, stack, Packer(stack, features, weight), weight, options.pinned);
   return weight;
 }
 
