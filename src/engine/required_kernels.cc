@@ -31,8 +31,9 @@ weights::ModelConfig reduced(weights::ModelConfig config, const models::LoadOpti
 
 }  // namespace
 
-std::vector<jit::Unit> required_kernels(const weights::ModelConfig& config, std::string_view arch,
-                                        const EngineOptions& options) {
+std::vector<ops::gpu::NotedKernel> required_launches(const weights::ModelConfig& config,
+                                                     std::string_view arch,
+                                                     const EngineOptions& options) {
   validate(options);
   const auto card = device::open_paper_gpu(arch);
   PlanDevice device = plan_device(*card);
@@ -59,7 +60,16 @@ std::vector<jit::Unit> required_kernels(const weights::ModelConfig& config, std:
       *paper, step_workspace(model->workspace_bytes(limits), limits, model->info().vocab_size),
       ops::Path::fast, options.batch_invariant, loading.shared_kernels());
   Runner runner(context, *model, kv, limits, options.max_num_seqs);
-  return runner.required_kernels();
+  runner.required_kernels();
+  return context.kernels().noted();
+}
+
+std::vector<jit::Unit> required_kernels(const weights::ModelConfig& config, std::string_view arch,
+                                        const EngineOptions& options) {
+  std::vector<jit::Unit> units;
+  for (ops::gpu::NotedKernel& kernel : required_launches(config, arch, options))
+    units.push_back(std::move(kernel.unit));
+  return units;
 }
 
 }  // namespace isotope::engine

@@ -17,4 +17,9 @@ namespace isotope::engine {
 std::vector<jit::Unit> required_kernels(const weights::ModelConfig& config, std::string_view arch,
                                         const EngineOptions& options);
 
+/// The same with what their launches take.
+std::vector<ops::gpu::NotedKernel> required_launches(const weights::ModelConfig& config,
+                                                     std::string_view arch,
+                                                     const EngineOptions& options);
+
 }  // namespace isotope::engine

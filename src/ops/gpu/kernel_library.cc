@@ -28,17 +28,22 @@ void KernelLibrary::start_recording() {
 
 std::vector<jit::Unit> KernelLibrary::stop_recording() {
   recording_ = false;
-  return std::exchange(noted_, {});
+  std::vector<jit::Unit> units;
+  for (const NotedKernel& kernel : noted_) units.push_back(kernel.unit);
+  return units;
 }
 
-void KernelLibrary::note(const jit::Unit& unit) {
-  const auto same = std::find_if(noted_.begin(), noted_.end(), [&unit](const jit::Unit& other) {
-    return other.name == unit.name;
+void KernelLibrary::note(const KernelName& name, const device::Launch& launch) {
+  auto noted = std::find_if(noted_.begin(), noted_.end(), [&name](const NotedKernel& other) {
+    return other.unit.name == name.unit.name;
   });
-  if (same == noted_.end())
-    noted_.push_back(unit);
+  if (noted == noted_.end())
+    noted = noted_.insert(noted_.end(), {name.unit, {}});
   else
-    check_same(*same, unit);
+    check_same(noted->unit, name.unit);
+  NotedKernel::Needs& needs = noted->functions[name.function];
+  needs.threads = std::max(needs.threads, launch.threads);
+  needs.shared_bytes = std::max(needs.shared_bytes, launch.shared_bytes);
 }
 
 void KernelLibrary::build(
@@ -79,7 +84,7 @@ device::Kernel KernelLibrary::find(const KernelName& name) {
 void KernelLibrary::launch_bytes(const KernelName& name, const device::Launch& launch,
                                  const void* params, std::size_t bytes) {
   if (std::find(launch.grid.begin(), launch.grid.end(), 0u) != launch.grid.end()) return;
-  if (recording()) return note(name.unit);
+  if (recording()) return note(name, launch);
   gpu_->launch(find(name), launch, params, bytes);
 }
 

@@ -25,6 +25,15 @@ struct KernelName {
   std::string function;
 };
 
+/// A unit that was asked for while recording, and what its launches take.
+struct NotedKernel {
+  jit::Unit unit;
+  struct Needs {
+    std::uint32_t threads = 0, shared_bytes = 0;  ///< the most of any launch; shared_bytes: dynamic
+  };
+  std::map<std::string, Needs, std::less<>> functions;
+};
+
 class KernelLibrary {
  public:
   /// Without a builder nothing can be compiled: the library only notes what is asked for.
@@ -34,6 +43,8 @@ class KernelLibrary {
   void start_recording();
   /// The units noted since, each once.
   std::vector<jit::Unit> stop_recording();
+  /// The same with their launches, until the next recording.
+  const std::vector<NotedKernel>& noted() const { return noted_; }
   /// Launches are noted instead of done.
   bool recording() const { return recording_ || !builder_; }
 
@@ -62,7 +73,7 @@ class KernelLibrary {
                     std::size_t bytes);
   device::Kernel find(const KernelName& name);
 
-  void note(const jit::Unit& unit);
+  void note(const KernelName& name, const device::Launch& launch);
 
   struct Loaded {
     jit::Unit unit;
@@ -73,7 +84,7 @@ class KernelLibrary {
   std::unique_ptr<jit::Builder> builder_;
   Tuning tuning_;
   std::map<std::string, Loaded, std::less<>> loaded_;  // by Unit::name
-  std::vector<jit::Unit> noted_;
+  std::vector<NotedKernel> noted_;
   bool recording_ = false;
   std::int64_t late_builds_ = 0;
 };

@@ -67,12 +67,17 @@ TEST_F(KernelLibraryTest, RecordsEachUnitOnceAndCompilesNothing) {
   KernelLibrary library(*gpu_, builder());
   library.start_recording();
   EXPECT_TRUE(library.recording());
-  library.launch({two_, "f"}, {}, Params{});
+  library.launch({two_, "f"}, {.threads = 128, .shared_bytes = 1000}, Params{});
   library.launch({one_, "f"}, {}, Params{});
   library.launch({two_, "g"}, {}, Params{});
+  library.launch({two_, "f"}, {.threads = 64, .shared_bytes = 3000}, Params{});
   EXPECT_EQ(names(library.stop_recording()), (std::vector<std::string>{"k<2>", "k<1>"}));
   EXPECT_FALSE(library.recording());
   EXPECT_EQ(*compiled_, 0);
+  ASSERT_EQ(library.noted().size(), 2u);
+  EXPECT_EQ(library.noted()[0].functions.size(), 2u);
+  EXPECT_EQ(library.noted()[0].functions.at("f").threads, 128u);
+  EXPECT_EQ(library.noted()[0].functions.at("f").shared_bytes, 3000u);
   library.start_recording();
   EXPECT_TRUE(library.stop_recording().empty()) << "a recording starts from nothing";
 }
