@@ -17,5 +17,6 @@ void add_serve(CLI::App& app, Action& run);
 void add_bench(CLI::App& app, Action& run);
 void add_quantize(CLI::App& app, Action& run);
 void add_info(CLI::App& app, Action& run);
+void add_kernels(CLI::App& app, Action& run);
 
 }  // namespace isotope::cli

@@ -42,6 +42,7 @@ int run_program(int argc, char** argv) {
   isotope::cli::add_bench(app, action);
   isotope::cli::add_quantize(app, action);
   isotope::cli::add_info(app, action);
+  isotope::cli::add_kernels(app, action);
   app.failure_message(CLI::FailureMessage::simple);
   try {
     app.parse(argc, argv);
