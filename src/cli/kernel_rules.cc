@@ -1,5 +1,6 @@
 #include "cli/kernel_rules.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/error.h"
@@ -30,12 +31,11 @@ bool parse_rule(std::string_view text, StreamRule& rule) {
   return colon != std::string_view::npos && parse_ratio(text.substr(0, colon), rule);
 }
 
-/// "name" of a line `KERNEL(name, …` or `KERNEL_BLOCKS(name, …`, or nothing.
+/// "name" of a line `KERNEL(name, …`, `KERNEL_BLOCKS(name, …` and the like, or nothing.
 std::string_view kernel_name(std::string_view line) {
-  for (const std::string_view opening : {"KERNEL(", "KERNEL_BLOCKS("})
-    if (line.starts_with(opening))
-      return line.substr(opening.size(), line.find(',') - opening.size());
-  return {};
+  const std::size_t begin = line.find('('), end = line.find(',');
+  if (!line.starts_with("KERNEL") || end == std::string_view::npos || begin > end) return {};
+  return line.substr(begin + 1, end - begin - 1);
 }
 
 bool is_nvidia(std::string_view arch) { return arch.starts_with("sm_"); }
@@ -106,14 +106,23 @@ void read_stream_rules(std::string_view text, std::string_view file, StreamRules
 }
 
 std::vector<jit::Loop> streaming_loops(const jit::KernelFacts& facts) {
-  std::vector<jit::Loop> marked, others;
+  std::vector<jit::Loop> marked, bulk, multiplying;
   for (const jit::Loop& loop : facts.loops) {
-    if (!loop.own.streamed.empty())
-      marked.push_back(loop);
-    else if (loop.own.bulk_loads > 0 || (loop.own.wide() > 0 && !loop.counts.matrix.empty()))
-      others.push_back(loop);
+    if (!loop.own.streamed.empty()) marked.push_back(loop);
+    if (loop.own.bulk_loads > 0) bulk.push_back(loop);
+    if (loop.own.wide() > 0 && !loop.counts.matrix.empty()) multiplying.push_back(loop);
   }
-  return marked.empty() ? others : marked;
+  if (!marked.empty()) return marked;
+  if (!bulk.empty()) return bulk;
+  // Not the loops around them: those over tiles of the result load what they add to.
+  const auto is_one = [&multiplying](std::uint64_t first) {
+    return std::any_of(multiplying.begin(), multiplying.end(),
+                       [first](const jit::Loop& loop) { return loop.first == first; });
+  };
+  std::vector<jit::Loop> innermost;
+  for (const jit::Loop& loop : multiplying)
+    if (std::none_of(loop.inside.begin(), loop.inside.end(), is_one)) innermost.push_back(loop);
+  return innermost;
 }
 
 std::vector<std::string> check_kernel(const KernelRow& row, std::string_view arch,

@@ -209,6 +209,7 @@ int report(const KernelsFlags& flags) {
   json::array array;
   std::int64_t bad = 0;
   if (!flags.json) print_table(flags, rows);
+  std::fflush(stdout);
   for (const KernelRow& row : rows) {
     const std::vector<std::string> wrong =
         flags.check ? check_kernel(row, flags.arch, rules, card->properties().shared_per_block)

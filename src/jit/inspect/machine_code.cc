@@ -146,6 +146,9 @@ std::vector<Loop> find_loops(const std::vector<Instruction>& code) {
         if (!inside) add(code[i], loop.own);
       }
     }
+    for (const auto& [other, other_body] : bodies)
+      if (other != header && body.contains(other))
+        loop.inside.push_back(code[blocks[std::size_t(other)].begin].address);
     loops.push_back(std::move(loop));
   }
   return loops;

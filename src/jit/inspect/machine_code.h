@@ -52,7 +52,8 @@ CodeCounts count(const std::vector<Instruction>& code);
 struct Loop {
   std::uint64_t first = 0;  ///< address of its header
   CodeCounts counts;
-  CodeCounts own;  ///< without what is in loops inside
+  CodeCounts own;                     ///< without what is in loops inside
+  std::vector<std::uint64_t> inside;  ///< `first` of the loops inside, at any depth
 };
 std::vector<Loop> find_loops(const std::vector<Instruction>& code);
 

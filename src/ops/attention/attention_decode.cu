@@ -251,6 +251,7 @@ constexpr int kBlocks = kDim == 128 && kGroup > 8 ? 2 : 3;
 
 /// Grid (rows of the pass, kv_heads, split_blocks), kThreads threads; a block takes splits block_z(), block_z() +
 /// split_blocks, …, and those that find none exit at once.
+// STREAMS K and V, narrow loads <= 17/8: with FP8, a scale for each key of a tile; its block
 KERNEL_BLOCKS(attention_decode, AttentionParams, kThreads, kBlocks) {
   SHARED(float, shared, kShared);
   SHARED(u16, queries, kGroup * kQueryRow);

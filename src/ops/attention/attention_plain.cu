@@ -58,6 +58,7 @@ ISOTOPE_DEVICE float dot(const float* q, const void* cache, i64 begin, int dim) 
 
 /// Grid (rows, heads), kThreads threads: a part of kThreads keys after the other, a key a thread for the scores, an element
 /// of the output a thread for the values.
+// STREAMS nothing: it serves shapes that matrix units do not take
 KERNEL(attention_plain, AttentionParams, kThreads) {
   SHARED(float, query, kMaxDim);
   SHARED(float, scores, kThreads);

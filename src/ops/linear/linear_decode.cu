@@ -133,6 +133,7 @@ ISOTOPE_DEVICE void finish_strip(const LinearDecodeParams& p, const float* parti
   }
 }
 
+// STREAMS weights, narrow loads <= 1/2: scales
 KERNEL_BLOCKS(linear_decode, LinearDecodeParams, kProductThreads, ISOTOPE_LINEAR_BLOCKS) {
   SHARED(float, partials, 2 * kParts * kPartial);
   SHARED(float, scratch, kInputWarps);

@@ -17,6 +17,7 @@ ISOTOPE_DEVICE void store_sum(const LinearDecodeParams& p, int m, int strip, int
   store_output(p, m, feature, v);
 }
 
+// STREAMS nothing: FP32 models are small
 KERNEL(linear_f32, LinearDecodeParams, kProductThreads) {
   release_successor();
   wait_for_predecessor();

@@ -24,6 +24,7 @@ ISOTOPE_DEVICE void copy_row(const LinearInputsParams& p, int m, float* shared) 
   }
 }
 
+// STREAMS nothing
 KERNEL(linear_inputs, LinearInputsParams, kInputThreads) {
   SHARED(float, shared, kInputWarps);
   release_successor();

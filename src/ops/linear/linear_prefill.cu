@@ -141,9 +141,11 @@ ISOTOPE_DEVICE void product(const PrefillParams& p) {
 
 /// y[rows, n] from tiles of 128 input rows × 128 features. Grid: all tiles, one block of 256 threads each. Dynamic shared
 /// memory: kBuffers stages. Scratch rows behind the last may hold anything; they reach no other row.
+// STREAMS weights, narrow loads <= 1/3: scales
 KERNEL(linear_prefill_128, PrefillParams, 256) { product<128>(p); }
 
 /// The same with tiles of 64 rows: the same bits, less waste for few rows.
+// STREAMS weights, narrow loads <= 1/3: scales
 KERNEL(linear_prefill_64, PrefillParams, 256) { product<64>(p); }
 
 }  // namespace isotope::gpu

@@ -329,6 +329,7 @@ ISOTOPE_DEVICE void product(const PrefillParams& p) {
 /// y[rows, n] from tiles of PREFILL_ROWS × PREFILL_FEATURES. Grid: as many blocks as run at once, or tiles if fewer (a
 /// multiple of PREFILL_CLUSTER); 128 threads for each 64 rows and 128 more. Dynamic shared memory: PREFILL_STAGES stages
 /// with scales, and 16 bytes of barriers each. Scratch rows behind the last may hold anything.
+// STREAMS weights
 #if PREFILL_CLUSTER > 1
 KERNEL_CLUSTER(linear_prefill_wgmma, PrefillParams, ((PREFILL_ROWS / 64 + 1) * 128), PREFILL_CLUSTER) { product(p); }
 #else

@@ -219,6 +219,7 @@ ISOTOPE_DEVICE void finish_swiglu(const LinearDecodeParams& p, int strip, const 
   }
 }
 
+// STREAMS weights, narrow loads <= 3/4: scales of weights and inputs
 KERNEL_BLOCKS(linear_wide, LinearDecodeParams, kProductThreads, ISOTOPE_LINEAR_BLOCKS) {
   release_successor();
   const int row_tile = block_x() / p.groups, index = block_x() % p.groups;
