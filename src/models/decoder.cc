@@ -115,15 +115,16 @@ std::size_t decoder_workspace_bytes(const DecoderSpec& spec, DType activation,
   const std::size_t residual = round_up<std::size_t>(std::size_t(rows * spec.hidden_size) * 4, 64);
   const std::size_t attention =
       tensor(rows, spec.q_size() + 2 * spec.kv_size()) + 2 * tensor(rows, spec.q_size()) +
-      std::max({ops::norm_linear_scratch(rows, spec.hidden_size),
+      std::max({ops::norm_linear_scratch(rows, spec.hidden_size, limits.gpu),
                 ops::attention_scratch(rows, spec.num_heads, spec.head_dim, limits.max_context),
-                ops::linear_add_scratch(rows, spec.q_size())});
+                ops::linear_add_scratch(rows, spec.q_size(), limits.gpu)});
   const std::size_t mlp =
       tensor(rows, spec.intermediate_size) +
       std::max(ops::norm_swiglu_scratch(rows, spec.hidden_size, spec.intermediate_size, activation,
                                         limits.gpu),
-               ops::linear_add_scratch(rows, spec.intermediate_size));
-  const std::size_t head = ops::norm_linear_scratch(limits.max_logits, spec.hidden_size);
+               ops::linear_add_scratch(rows, spec.intermediate_size, limits.gpu));
+  const std::size_t head =
+      ops::norm_linear_scratch(limits.max_logits, spec.hidden_size, limits.gpu);
   return residual + std::max({attention, mlp, head});
 }
 

@@ -62,6 +62,7 @@ ISOTOPE_DEVICE int block_z() { return int(ISOTOPE_BLOCK->index[2]); }
 ISOTOPE_DEVICE int grid_x() { return int(ISOTOPE_BLOCK->grid[0]); }
 ISOTOPE_DEVICE int grid_y() { return int(ISOTOPE_BLOCK->grid[1]); }
 ISOTOPE_DEVICE void block_barrier() { ISOTOPE_BLOCK->barrier(); }
+ISOTOPE_DEVICE void shared_barrier() { ISOTOPE_BLOCK->barrier(); }
 
 ISOTOPE_DEVICE u32 bits_of(float v) { return __builtin_bit_cast(u32, v); }
 ISOTOPE_DEVICE float float_of(u32 v) { return __builtin_bit_cast(float, v); }
@@ -115,6 +116,9 @@ ISOTOPE_DEVICE void store8(void* p, Vec8 v) { store_aligned(p, v); }
 ISOTOPE_DEVICE void store_global16(void* p, Vec16 v) { store_aligned(p, v); }
 ISOTOPE_DEVICE void store_global8(void* p, Vec8 v) { store_aligned(p, v); }
 ISOTOPE_DEVICE void prefetch_l2(const void*) {}
+ISOTOPE_DEVICE void prefetch_l2_range(const void*, u32) {}
+ISOTOPE_DEVICE void scheduling_fence() {}
+ISOTOPE_DEVICE void keep_here(float&) {}
 
 #if defined(ISOTOPE_GFX12)
 constexpr bool kAsyncCopies = false;

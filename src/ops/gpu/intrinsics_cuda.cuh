@@ -27,6 +27,7 @@ ISOTOPE_DEVICE int block_z() { return int(blockIdx.z); }
 ISOTOPE_DEVICE int grid_x() { return int(gridDim.x); }
 ISOTOPE_DEVICE int grid_y() { return int(gridDim.y); }
 ISOTOPE_DEVICE void block_barrier() { __syncthreads(); }
+ISOTOPE_DEVICE void shared_barrier() { __syncthreads(); }
 ISOTOPE_DEVICE void warp_barrier() { __syncwarp(); }
 
 template <typename T>
@@ -70,6 +71,18 @@ ISOTOPE_DEVICE void store_global8(void* p, Vec8 v) {
   asm volatile("st.global.v2.u32 [%0], {%1,%2};" ::"l"(p), "r"(v.w[0]), "r"(v.w[1]) : "memory");
 }
 ISOTOPE_DEVICE void prefetch_l2(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
+
+/// `bytes`: a multiple of 16.
+ISOTOPE_DEVICE void prefetch_l2_range(const void* p, u32 bytes) {
+#if ISOTOPE_SM >= 90
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes));
+#else
+  for (u32 i = 0; i < bytes; i += 128) prefetch_l2(static_cast<const u8*>(p) + i);
+#endif
+}
+
+ISOTOPE_DEVICE void scheduling_fence() {}
+ISOTOPE_DEVICE void keep_here(float&) {}
 
 constexpr bool kAsyncCopies = true;
 ISOTOPE_DEVICE void copy_async16(void* shared, const void* global) {

@@ -28,6 +28,10 @@ ISOTOPE_DEVICE void block_barrier() {
   __builtin_amdgcn_s_barrier();
   __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup");
 }
+/// In assembly, because the compiler's barrier waits for loads of global memory too.
+ISOTOPE_DEVICE void shared_barrier() {
+  asm volatile("s_wait_dscnt 0x0\n\ts_barrier_signal -1\n\ts_barrier_wait -1" ::: "memory");
+}
 ISOTOPE_DEVICE void warp_barrier() {
   __builtin_amdgcn_fence(__ATOMIC_RELEASE, "wavefront");
   __builtin_amdgcn_wave_barrier();
@@ -65,6 +69,12 @@ typedef __attribute__((address_space(1))) u32x2 GlobalStore8;
 ISOTOPE_DEVICE void store_global16(void* p, Vec16 v) { *(GlobalStore16*)(p) = __builtin_bit_cast(u32x4, v); }
 ISOTOPE_DEVICE void store_global8(void* p, Vec8 v) { *(GlobalStore8*)(p) = __builtin_bit_cast(u32x2, v); }
 ISOTOPE_DEVICE void prefetch_l2(const void*) {}
+
+ISOTOPE_DEVICE void prefetch_l2_range(const void*, u32) {}
+/// Instructions do not move across this.
+ISOTOPE_DEVICE void scheduling_fence() { __builtin_amdgcn_sched_barrier(0); }
+/// The value is computed here, not where it is used.
+ISOTOPE_DEVICE void keep_here(float& v) { asm volatile("" : "+v"(v)); }
 
 constexpr bool kAsyncCopies = false;
 ISOTOPE_DEVICE void copy_async16(void* shared, const void* global) { store16(shared, load16(global)); }

@@ -50,13 +50,16 @@ namespace isotope::gpu {
 //   dynamic_shared()               u8*, 16-byte aligned (1024 on sm_90): Launch::shared_bytes
 //   thread_index(), block_x(), block_y(), block_z(), grid_x(), grid_y(), block_threads()
 //   block_barrier()                all threads of the block; orders shared and global memory among them
+//   shared_barrier()               the same, but orders shared memory only: loads of global memory stay in flight
 //   warp_barrier()                 the lanes of a warp
 //   shuffle(v, lane), shuffle_xor(v, mask)   of u32, i32 or float, all lanes taking part
 //   wait_for_predecessor(), release_successor()   overlapped launches; nothing where the arch has none
 //   load_stream(p)  Vec16 that is read once (weights): does not stay in the nearest cache
 //   load16(p) load8(p) load4(p)    cached, aligned;  store16, store8 likewise
 //   store_global16(p, v), store_global8(p, v)   surely one instruction; never to shared memory
-//   prefetch_l2(p)                 a hint
+//   prefetch_l2(p)                 a hint;  prefetch_l2_range(p, bytes)  multiples of 16, by one thread
+//   scheduling_fence()             the compiler does not move instructions across it, where that costs registers (gfx12)
+//   keep_here(float&)              likewise: the value is computed here, not sunk to its use
 //   kAsyncCopies, copy_async16(shared, global), copy_async4, copy_async_commit(), copy_async_wait<pending groups>()   of this thread;
 //                                  where kAsyncCopies is false the copy is done at once
 //   exp2(x) log2(x) rsqrt(x) rcp(x) sqrt(x)   hardware approximations, a few ulp

@@ -3,7 +3,7 @@
 //
 //   weights gpu_tile128 [strips·16][k_tiles·128 bytes]; inputs by linear_inputs (or from source.x, fused); y [rows, n]
 //   launch: grid (any number ≤ strips, ceil(rows / columns)), 256 threads; fused: ≤ kMmaRows rows, dynamic shared memory
-//   for rows·padded_k·2 bytes, then rows (NVIDIA) or rows·k_tiles (gfx12) floats.
+//   for rows·padded_k·2 + 16 bytes, then rows (NVIDIA) or rows·k_tiles (gfx12) floats.
 //
 //   ISOTOPE_LINEAR_TILES   tiles of kMmaRows columns, at most 16 columns in all
 //   ISOTOPE_LINEAR_FUSED   1: the prologue prepares the inputs
@@ -16,93 +16,116 @@ namespace isotope::gpu {
 constexpr int kTiles = ISOTOPE_LINEAR_TILES;
 constexpr bool kFused = ISOTOPE_LINEAR_FUSED;
 constexpr int kColumns = kTiles * kMmaRows;
+/// gfx12 counts loads in order: waiting for inputs would wait for the weights asked for before them as well. So inputs
+/// that come from global memory are asked for together with the weights that they meet.
+constexpr bool kInputsInRing = !kAsyncCopies && !kFused;
 constexpr int kPartial = kTiles * kAccumulators * kWarp;  ///< sums of a warp
 static_assert(kColumns <= 16 && (!kFused || kTiles == 1));
 
 /// Where the inputs of this lane are.
 struct Inputs {
-  const u8* lane;        ///< of step 0, block 0, tile 0
-  const float* scales;   ///< gfx12 FP8: of this lane's column, by tile of k
-  i64 tile_bytes;        ///< from one tile of columns to the next
-  int block_bytes;       ///< from one block to the next
-  bool present;
+  const u8* lane;       ///< of step 0, block 0, tile 0
+  int block_bytes;      ///< from one block to the next
+  const float* scales;  ///< NVIDIA FP8: of column 0; gfx12 FP8: of this lane's column, by tile of k
 };
 
+/// Bytes of the inputs of `rows` rows, and from one tile of columns to the next.
+ISOTOPE_DEVICE i64 input_bytes(const LinearDecodeParams& p, int rows) {
+  return i64(p.k_tiles) * (2 * kInputVectors * kLanesPerRow * 16) * rows;
+}
+
+/// Fused: the rows that exist, then a vector of zeros that stands for the others, then the scales.
 ISOTOPE_DEVICE Inputs find_inputs(const LinearDecodeParams& p) {
   Inputs in;
   const int rows = kFused ? p.source.rows : kMmaRows;
-  in.present = input_row() < rows;
-  in.block_bytes = rows * kLanesPerRow * 16;
-  in.tile_bytes = i64(p.k_tiles) * 2 * kInputVectors * (kWarp * 16);
-  const u8* base = kFused ? dynamic_shared() : static_cast<const u8*>(p.inputs) + block_y() * kTiles * in.tile_bytes;
-  in.lane = base + (input_row() * kLanesPerRow + lane_of_row()) * 16;
-  in.scales = kFused ? reinterpret_cast<const float*>(base + i64(rows) * p.k_tiles * kTileValues * 2)
-                     : p.input_scales + (kInputBlockScales ? i64(block_y()) * kColumns * p.k_tiles : 0);
-  if (kInputBlockScales) in.scales += i64(in.present ? input_row() : 0) * p.k_tiles;
+  const bool present = input_row() < rows;
+  const u8* base = kFused ? dynamic_shared()
+                          : static_cast<const u8*>(p.inputs) + block_y() * kTiles * input_bytes(p, kMmaRows);
+  in.block_bytes = present ? rows * kLanesPerRow * 16 : 0;
+  in.lane = base + (present ? (input_row() * kLanesPerRow + lane_of_row()) * 16 : input_bytes(p, rows));
+  in.scales = kFused ? reinterpret_cast<const float*>(base + input_bytes(p, rows) + 16)
+                     : p.input_scales + i64(block_y()) * kColumns * (kInputBlockScales ? p.k_tiles : 1);
+  if (kInputBlockScales) in.scales += i64(present ? input_row() : 0) * p.k_tiles;
   return in;
 }
 
-ISOTOPE_DEVICE void load_inputs(const Inputs& in, int step, int column_tile, Vec16 (&x)[kInputVectors]) {
+ISOTOPE_DEVICE void load_inputs(const LinearDecodeParams& p, const Inputs& in, int step, int column_tile,
+                                Vec16 (&x)[kInputVectors]) {
+  const u8* from = in.lane + step * kInputVectors * in.block_bytes;
+  if constexpr (kTiles > 1) from += column_tile * input_bytes(p, kMmaRows);
 #pragma unroll
-  for (int i = 0; i < kInputVectors; ++i) {
-    x[i] = Vec16{{0u, 0u, 0u, 0u}};
-    if (!kFused || in.present)
-      x[i] = load16(in.lane + column_tile * in.tile_bytes + i64(step * kInputVectors + i) * in.block_bytes);
+  for (int i = 0; i < kInputVectors; ++i) x[i] = load16(from + i * in.block_bytes);
+}
+
+/// What a warp has asked for: weights and, with kInputsInRing, the inputs that they meet.
+struct Slot {
+  WeightTile w;
+  Vec16 x[kInputsInRing ? 2 : 1][kInputVectors];
+  float input_scale;
+};
+
+ISOTOPE_DEVICE void load_slot_inputs(const LinearDecodeParams& p, const Inputs& in, int tile, Slot& slot) {
+  static_assert(!kInputsInRing || kTiles == 1);
+  if constexpr (kInputsInRing) {
+    load_inputs(p, in, tile * 2, 0, slot.x[0]);
+    load_inputs(p, in, tile * 2 + 1, 0, slot.x[1]);
+    if constexpr (kInputBlockScales) slot.input_scale = in.scales[tile];
   }
 }
 
 /// The products of a weight tile with all columns, added to `total`.
-ISOTOPE_DEVICE void multiply_tile(const Inputs& in, const WeightTile& w, int tile,
+ISOTOPE_DEVICE void multiply_slot(const LinearDecodeParams& p, const Inputs& in, const Slot& slot, int tile,
                                   float (&total)[kTiles][kAccumulators]) {
   float acc[kTiles][kAccumulators] = {};
 #pragma unroll
   for (int step = 0; step < 2; ++step) {
-    const WeightFragment fragment = widen(w.v[2 * step], w.v[2 * step + 1]);
+    const WeightFragment fragment = widen(slot.w.v[2 * step], slot.w.v[2 * step + 1]);
 #pragma unroll
     for (int c = 0; c < kTiles; ++c) {
-      Vec16 x[kInputVectors];
-      load_inputs(in, tile * 2 + step, c, x);
-      multiply(kScaledTiles ? acc[c] : total[c], fragment, x);
+      float(&sums)[kAccumulators] = kScaledTiles ? acc[c] : total[c];
+      if constexpr (kInputsInRing) {
+        multiply(sums, fragment, slot.x[step]);
+      } else {
+        Vec16 x[kInputVectors];
+        load_inputs(p, in, tile * 2 + step, c, x);
+        multiply(sums, fragment, x);
+      }
     }
   }
-  if constexpr (kScaledTiles) {
 #pragma unroll
-    for (int c = 0; c < kTiles; ++c) {
-      static_assert(!kInputBlockScales || kTiles == 1);
-      add_scaled(total[c], acc[c], w, kInputBlockScales ? in.scales[tile] : 1.0f);
+  for (int c = 0; c < kTiles; ++c) {
+    static_assert(!kInputBlockScales || kTiles == 1);
+    if constexpr (kScaledTiles) {
+      float scale = 1.0f;
+      if constexpr (kInputBlockScales) scale = kInputsInRing ? slot.input_scale : in.scales[tile];
+      add_scaled(total[c], acc[c], slot.w, scale);
     }
+#pragma unroll
+    for (int i = 0; i < kAccumulators; ++i) keep_here(total[c][i]);
   }
 }
 
-/// What a thread stores of a strip, and what it needs for it that can be fetched beforehand.
+/// What a thread stores of a strip: row (of gates, with swiglu) thread % rows of the strip, column thread / rows.
 struct Output {
-  bool active;
-  int m, column, row;  ///< row of the product, column of the block, row of the strip
-  float input_scale, scale, scale_up, old;
+  int m, feature;  ///< feature p.n: nothing
+  float scale, scale_up, old;
 };
 
-ISOTOPE_DEVICE Output open_output(const LinearDecodeParams& p, const Inputs& in) {
-  const int rows = p.epilogue == 2 ? 8 : 16;
-  Output o;
-  o.row = thread_index() % rows;
-  o.column = thread_index() / rows;
-  o.m = block_y() * kColumns + o.column;
-  o.active = o.column < kColumns && o.m < p.source.rows;
-  o.input_scale = 1.0f;
-  if (kInputRowScales && o.active) o.input_scale = kFused ? in.scales[o.m] : p.input_scales[o.m];
-  o.scale = o.scale_up = 1.0f;
-  o.old = 0.0f;
+/// Of the number of rows of a strip that are stored.
+ISOTOPE_DEVICE int output_shift(const LinearDecodeParams& p) { return p.epilogue == 2 ? 3 : 4; }
+
+/// Begins to fetch what the output of a strip will need.
+ISOTOPE_DEVICE Output open_output(const LinearDecodeParams& p, int strip) {
+  const int shift = output_shift(p), row = thread_index() & ((1 << shift) - 1), column = thread_index() >> shift;
+  Output o = {block_y() * kColumns + column, (strip << shift) + row, 1.0f, 1.0f, 0.0f};
+  if (column >= kColumns || o.m >= p.source.rows || o.feature >= p.n) {
+    o.feature = p.n;
+    return o;
+  }
+  o.scale = row_scale(p, strip * 16 + row);
+  if (p.epilogue == 2) o.scale_up = row_scale(p, strip * 16 + 8 + row);
+  if (p.epilogue == 1) o.old = static_cast<const float*>(p.y)[i64(o.m) * p.y_stride + o.feature];
   return o;
-}
-ISOTOPE_DEVICE int feature_of(const LinearDecodeParams& p, const Output& o, int strip) {
-  return p.epilogue == 2 ? strip * 8 + o.row : strip * 16 + o.row;
-}
-ISOTOPE_DEVICE void fetch_output(const LinearDecodeParams& p, int strip, Output& o) {
-  const int feature = feature_of(p, o, strip);
-  if (!o.active || feature >= p.n) return;
-  o.scale = row_scale(p, strip * 16 + o.row);
-  if (p.epilogue == 2) o.scale_up = row_scale(p, strip * 16 + 8 + o.row);
-  if (p.epilogue == 1) o.old = static_cast<const float*>(p.y)[i64(o.m) * p.y_stride + feature];
 }
 
 /// The sum over all parts of k of one element: within groups, then over groups.
@@ -121,15 +144,98 @@ ISOTOPE_DEVICE float sum_parts(const LinearDecodeParams& p, const float* partial
   return sum;
 }
 
-ISOTOPE_DEVICE void finish_strip(const LinearDecodeParams& p, const float* partials, int strip, const Output& o) {
-  const int feature = feature_of(p, o, strip);
-  if (!o.active || feature >= p.n) return;
-  const float sum = sum_parts(p, partials, o.row, o.column) * o.input_scale;
+ISOTOPE_DEVICE void finish_strip(const LinearDecodeParams& p, const Inputs& in, const float* partials, const Output& o) {
+  if (o.feature >= p.n) return;
+  const int shift = output_shift(p), row = thread_index() & ((1 << shift) - 1), column = thread_index() >> shift;
+  const float input_scale = kInputRowScales ? in.scales[column] : 1.0f;
+  const float sum = sum_parts(p, partials, row, column) * input_scale;
   if (p.epilogue == 2) {
-    const float up = sum_parts(p, partials, o.row + 8, o.column) * o.input_scale;
-    store_output(p, o.m, feature, gated(sum, o.scale, up, o.scale_up));
+    const float up = sum_parts(p, partials, row + 8, column) * input_scale;
+    store_output(p, o.m, o.feature, gated(sum, o.scale, up, o.scale_up));
   } else {
-    store_output(p, o.m, feature, p.epilogue == 1 ? fma(sum, o.scale, o.old) : sum * o.scale);
+    store_output(p, o.m, o.feature, p.epilogue == 1 ? fma(sum, o.scale, o.old) : sum * o.scale);
+  }
+}
+
+/// All rows into shared memory, as find_inputs looks for them.
+ISOTOPE_DEVICE void prepare_inputs(const LinearDecodeParams& p, float* scratch) {
+  const int rows = p.source.rows;
+  u8* zeros = dynamic_shared() + input_bytes(p, rows);
+  if (thread_index() == 0) store16(zeros, {{0u, 0u, 0u, 0u}});
+  InputTarget target;
+  target.tile = dynamic_shared();
+  target.tile_rows = rows;
+  for (int m = 0; m < rows; ++m) {
+    target.row = m;
+    target.scales = reinterpret_cast<float*>(zeros + 16) + (kInputBlockScales ? m * p.k_tiles : m);
+    prepare_row(p.source, m, target, scratch);
+  }
+  block_barrier();
+}
+
+/// The tiles of k of this warp, strip after strip: where it loads from, or what it multiplies.
+struct Cursor {
+  int strip, tile;
+};
+ISOTOPE_DEVICE void advance(Cursor& cursor, int per_part) {
+  const bool goes_on = cursor.tile + 1 < per_part;
+  cursor.tile = goes_on ? cursor.tile + 1 : 0;
+  cursor.strip = goes_on ? cursor.strip : cursor.strip + grid_x();
+}
+
+/// A warp's way through its strips.
+struct Walk {
+  int first, count, per_part;  ///< tiles of k of this warp; per_part is the same for all warps
+  Cursor load, use;
+  int turn;                    ///< which half of the partial sums
+  float total[kTiles][kAccumulators];
+  Output output;
+};
+
+/// Asks for the weights at the load cursor. Behind the end of k the last tile
+/// is read again if loads may not be left out.
+template <bool kAlways>
+ISOTOPE_DEVICE void load_slot(const LinearDecodeParams& p, const Walk& walk, Slot& slot) {
+  if (!kAlways && walk.load.tile >= walk.count) return;
+  const int tile = kAlways ? min(walk.first + walk.load.tile, p.k_tiles - 1) : walk.first + walk.load.tile;
+  load_tile(p, tile_offset(p, walk.load.strip, tile), walk.load.strip, tile, slot.w);
+}
+
+/// All warps' sums of a strip together, and the next strip begun.
+ISOTOPE_DEVICE void end_strip(const LinearDecodeParams& p, const Inputs& in, float* partials, Walk& walk) {
+  partials += walk.turn * kParts * kPartial;
+  float* mine = partials + warp_index() * kPartial + lane_index();
+#pragma unroll
+  for (int c = 0; c < kTiles; ++c)
+#pragma unroll
+    for (int i = 0; i < kAccumulators; ++i) {
+      mine[(c * kAccumulators + i) * kWarp] = walk.total[c][i];
+      walk.total[c][i] = 0.0f;
+    }
+  // One barrier a strip: partials of the strip after next are written only when all have passed the next barrier.
+  shared_barrier();
+  finish_strip(p, in, partials, walk.output);
+  walk.turn ^= 1;
+}
+
+/// Tiles [at, at + kDepth) of the `total` tiles of this walk. kAlways: all of them and as many after them are there.
+template <bool kAlways>
+ISOTOPE_DEVICE void walk_slots(const LinearDecodeParams& p, const Inputs& in, float* partials, int at, int total,
+                               Walk& walk, Slot (&ring)[kDepth]) {
+#pragma unroll
+  for (int d = 0; d < kDepth; ++d) {
+    if (!kAlways && at + d >= total) break;
+    if (walk.use.tile == 0) walk.output = open_output(p, walk.use.strip);
+    const int tile = walk.first + walk.use.tile;
+    if (walk.use.tile < walk.count) multiply_slot(p, in, ring[d], tile, walk.total);
+    if (kAlways || at + d + kDepth < total) {
+      load_slot<!kAsyncCopies>(p, walk, ring[d]);
+      load_slot_inputs(p, in, min(walk.first + walk.load.tile, p.k_tiles - 1), ring[d]);
+      advance(walk.load, walk.per_part);
+    }
+    const bool strip_ends = walk.use.tile + 1 == walk.per_part;
+    advance(walk.use, walk.per_part);
+    if (strip_ends) end_strip(p, in, partials, walk);
   }
 }
 
@@ -138,63 +244,44 @@ KERNEL_BLOCKS(linear_decode, LinearDecodeParams, kProductThreads, ISOTOPE_LINEAR
   SHARED(float, partials, 2 * kParts * kPartial);
   SHARED(float, scratch, kInputWarps);
   release_successor();
-  const int per_part = (p.k_tiles + kParts - 1) / kParts;
-  const int first = warp_index() * per_part;
-  const int count = max(0, min(per_part, p.k_tiles - first));
-  const int rounds = (per_part + kDepth - 1) / kDepth * kDepth;  // the same for all warps
+  Walk walk;
+  walk.per_part = (p.k_tiles + kParts - 1) / kParts;
+  walk.first = warp_index() * walk.per_part;
+  walk.count = max(0, min(walk.per_part, p.k_tiles - walk.first));
+  walk.load = walk.use = {block_x(), 0};
+  walk.turn = 0;
+  const int total = (p.strips - block_x() + grid_x() - 1) / grid_x() * walk.per_part;
 
-  int strip = block_x();
-  WeightStream stream = open_stream(p, strip, first);
-  WeightTile ring[kDepth];
+  Slot ring[kDepth];
 #pragma unroll
-  for (int d = 0; d < kDepth; ++d)
-    if (d < count) load_tile(p, stream, d, ring[d]);
-  if (block_y() == 0) prefetch_tiles(p, strip, first + min(kDepth, count), first + count);
+  for (int d = 0; d < kDepth; ++d) {
+    if (kAsyncCopies && d >= total) break;
+    load_slot<!kAsyncCopies>(p, walk, ring[d]);
+    if (d + 1 < total) advance(walk.load, walk.per_part);
+  }
+  if (block_y() == 0)
+    prefetch_tiles(p, walk.use.strip, walk.first + min(kDepth, walk.count), walk.first + walk.count);
 
   // Up to here only weights were read.
   wait_for_predecessor();
-  if constexpr (kFused) {
-    InputTarget target;
-    target.tile = dynamic_shared();
-    target.tile_rows = p.source.rows;
-    float* scales = reinterpret_cast<float*>(target.tile + i64(p.source.rows) * p.source.padded_k * 2);
-    for (int m = 0; m < p.source.rows; ++m) {
-      target.row = m;
-      target.scales = scales + (kInputBlockScales ? m * p.k_tiles : m);
-      prepare_row(p.source, m, target, scratch);
-    }
-    block_barrier();
-  }
+  if constexpr (kFused) prepare_inputs(p, scratch);
   const Inputs in = find_inputs(p);
-  Output output = open_output(p, in);
-
-  for (int turn = 0; strip < p.strips; turn ^= 1) {
-    const int next_strip = strip + grid_x();
-    const WeightStream next = open_stream(p, next_strip, first);
-    fetch_output(p, strip, output);
-    float total[kTiles][kAccumulators] = {};
-    for (int i = 0; i < rounds; i += kDepth) {
-      const bool last = i + kDepth >= rounds;  // then the ring goes on with the next strip
-      const bool goes_on = !last || next_strip < p.strips;
-      const WeightStream from = {last ? next.weights : stream.weights, last ? next.scales : stream.scales};
-      const int ahead = last ? 0 : i + kDepth;
+  Cursor inputs = walk.use;
 #pragma unroll
-      for (int d = 0; d < kDepth; ++d) {
-        if (i + d < count) multiply_tile(in, ring[d], first + i + d, total);
-        if (goes_on && ahead + d < count) load_tile(p, from, ahead + d, ring[d]);
-      }
-    }
-    float* mine = partials + (turn * kParts + warp_index()) * kPartial;
-#pragma unroll
-    for (int c = 0; c < kTiles; ++c)
-#pragma unroll
-      for (int i = 0; i < kAccumulators; ++i) mine[(c * kAccumulators + i) * kWarp + lane_index()] = total[c][i];
-    // One barrier a strip: partials of the strip after next are written only when all have passed the next barrier.
-    block_barrier();
-    finish_strip(p, partials + turn * kParts * kPartial, strip, output);
-    strip = next_strip;
-    stream = next;
+  for (int d = 0; d < kDepth; ++d) {
+    load_slot_inputs(p, in, min(walk.first + inputs.tile, p.k_tiles - 1), ring[d]);
+    advance(inputs, walk.per_part);
   }
+#pragma unroll
+  for (int c = 0; c < kTiles; ++c)
+#pragma unroll
+    for (int i = 0; i < kAccumulators; ++i) walk.total[c][i] = 0.0f;
+
+  int at = 0;
+  // Loads that may be left out cannot be counted on gfx12, so most of the way none may.
+  if constexpr (!kAsyncCopies)
+    for (; at + 2 * kDepth <= total; at += kDepth) walk_slots<true>(p, in, partials, at, total, walk, ring);
+  for (; at < total; at += kDepth) walk_slots<false>(p, in, partials, at, total, walk, ring);
 }
 
 }  // namespace isotope::gpu

@@ -26,12 +26,6 @@ struct WeightTile {
   float scale[kTileScales];
 };
 
-/// The weight tiles of a strip (16 packed rows) along k, as a lane reads them.
-struct WeightStream {
-  const u8* weights;
-  const float* scales;
-};
-
 ISOTOPE_DEVICE int scale_row(int j) {
 #if defined(ISOTOPE_GFX12)
   return kScales == 2 ? lane_index() / 16 * 8 + j : lane_index() / 16;
@@ -40,18 +34,16 @@ ISOTOPE_DEVICE int scale_row(int j) {
 #endif
 }
 
-/// The stream of a strip from tile `tile` on.
-ISOTOPE_DEVICE WeightStream open_stream(const LinearDecodeParams& p, int strip, int tile) {
-  const int row = step_row(0), lane = row / 8 * 1024 + step_vector(0) * 128 + row % 8 * 16;
-  WeightStream s;
-  s.weights = static_cast<const u8*>(p.weights) + (i64(strip / 8) * p.k_tiles + tile) * kTileBytes +
-              strip % 8 * 2048 + lane;
-  s.scales = p.scales + i64(strip) * (kScales == 2 ? 16 : 2) * p.k_tiles + tile;
-  return s;
+/// Where this lane's weights of a tile of k of a strip (16 packed rows) are, in vectors of 16 bytes.
+ISOTOPE_DEVICE u32 tile_offset(const LinearDecodeParams& p, int strip, int tile) {
+  const int row = step_row(0);
+  return u32((strip >> 3) * p.k_tiles + tile) * (kTileBytes / 16) + (strip & 7) * 128 + row / 8 * 64 +
+         step_vector(0) * 8 + row % 8;
 }
 
-ISOTOPE_DEVICE void load_tile(const LinearDecodeParams& p, const WeightStream& s, int tile, WeightTile& w) {
-  const u8* from = s.weights + i64(tile) * kTileBytes;
+/// `offset` by tile_offset(p, strip, tile).
+ISOTOPE_DEVICE void load_tile(const LinearDecodeParams& p, u32 offset, int strip, int tile, WeightTile& w) {
+  const u8* from = static_cast<const u8*>(p.weights) + u64(offset) * 16;
 #pragma unroll
   for (int step = 0; step < 2; ++step) {
     w.v[2 * step] = load_stream(from + step * 512);
@@ -59,15 +51,15 @@ ISOTOPE_DEVICE void load_tile(const LinearDecodeParams& p, const WeightStream& s
   }
   if constexpr (kScales != 0) {
 #pragma unroll
-    for (int j = 0; j < kTileScales; ++j) w.scale[j] = s.scales[scale_row(j) * p.k_tiles + tile];
+    for (int j = 0; j < kTileScales; ++j)
+      w.scale[j] = p.scales[(strip * (kScales == 2 ? 16 : 2) + scale_row(j)) * p.k_tiles + tile];
   }
 }
 
-/// Asks for weight tiles [begin, end) of a strip ahead of their use: 128 bytes a lane.
+/// Asks for weight tiles [begin, end) of a strip ahead of their use.
 ISOTOPE_DEVICE void prefetch_tiles(const LinearDecodeParams& p, int strip, int begin, int end) {
-  const u8* from = static_cast<const u8*>(p.weights) + i64(strip / 8) * p.k_tiles * kTileBytes + strip % 8 * 2048;
-  for (int line = begin * 16 + lane_index(); line < end * 16; line += kWarp)
-    prefetch_l2(from + i64(line / 16) * kTileBytes + line % 16 * 128);
+  const u8* from = static_cast<const u8*>(p.weights) + i64(strip >> 3) * p.k_tiles * kTileBytes + (strip & 7) * 2048;
+  for (int tile = begin + lane_index(); tile < end; tile += kWarp) prefetch_l2_range(from + i64(tile) * kTileBytes, 2048);
 }
 
 /// total += acc times the scales of the weight tile and, on gfx12, of the inputs.

@@ -26,6 +26,7 @@ constexpr std::int64_t kMaxSplitBlocks = 512;  ///< blocks whose sums pass throu
 /// Bytes of x that every block may read for itself; beyond, a kernel of its own prepares the
 /// inputs.
 constexpr std::int64_t kMaxFusedBytes = 32 << 10;
+constexpr std::int64_t kMaxFusedShared = 40 << 10;
 constexpr std::uint32_t kThreads = 256;
 
 struct Card {
@@ -62,25 +63,32 @@ std::int64_t groups_of(const LinearWeight& weight, const Card& card) {
 struct Form {
   std::int64_t columns;
   bool fused;
+  std::int64_t passes = 1;  ///< over the weights, side by side
   bool wide() const { return columns > kNarrowRows; }
 };
 
 std::int64_t fused_shared_bytes(const LinearWeight& weight, const Card& card, std::int64_t rows) {
   const std::int64_t scales = card.amd ? k_tiles(weight) : 1;
-  return rows * (weight.padded_k * 2 + scales * std::int64_t(sizeof(float)));
+  return rows * (weight.padded_k * 2 + scales * std::int64_t(sizeof(float))) + 16;
 }
 
 bool can_fuse(const LinearCall& call, const Card& card, std::int64_t rows) {
   return rows <= card.mma_rows &&
          rows * call.weight->padded_k * std::int64_t(size_of(call.x.dtype)) <= kMaxFusedBytes &&
-         fused_shared_bytes(*call.weight, card, rows) <= kMaxFusedBytes;
+         fused_shared_bytes(*call.weight, card, rows) <= kMaxFusedShared;
+}
+
+/// Columns whose sums registers can hold beside everything else.
+std::int64_t most_columns(const LinearWeight& weight, const Card& card) {
+  const bool tight = weight.dtype == DType::bf16 || weight.scales_per_feature;
+  return card.amd || tight ? 64 : 128;
 }
 
 Form form_for(const LinearCall& call, const Card& card, std::int64_t rows) {
   if (can_fuse(call, card, rows)) return {card.mma_rows, true};
   std::int64_t columns = card.mma_rows;
-  while (columns < rows) columns *= 2;
-  return {columns, false};
+  while (columns < std::min(rows, most_columns(*call.weight, card))) columns *= 2;
+  return {columns, false, ceil_div(rows, columns)};
 }
 
 std::string define(std::int64_t value) { return std::to_string(value); }
@@ -119,12 +127,17 @@ std::int64_t resident_blocks(const Form& form, const Card& card) {
   return 1;
 }
 
+/// Weight tiles in flight a warp, without spills.
+std::int64_t ring_depth(const LinearWeight& weight, const Form& form, const Card& card) {
+  return card.amd && form.wide() && weight.scales_per_feature ? 1 : 2;
+}
+
 KernelName product_kernel(const LinearWeight& weight, const Form& form, const Card& card) {
   const Names names = names_of(weight);
   jit::Unit unit;
   unit.defines = {{"ISOTOPE_LINEAR_WEIGHT", define(std::int64_t(size_of(weight.dtype)))},
                   {"ISOTOPE_LINEAR_SCALES", define(names.scale_form)},
-                  {"ISOTOPE_LINEAR_DEPTH", "2"}};
+                  {"ISOTOPE_LINEAR_DEPTH", define(ring_depth(weight, form, card))}};
   if (weight.dtype == DType::f32) {
     unit.name = "linear_f32";
     unit.file = "ops/linear/linear_f32.cu";
@@ -200,7 +213,7 @@ void prepare(Context& context, const LinearCall& call, const Card& card, const F
   const LinearWeight& weight = *call.weight;
   Workspace& workspace = context.workspace();
   const bool f32 = weight.dtype == DType::f32;
-  const std::int64_t rows = f32 ? params.source.rows : form.columns;
+  const std::int64_t rows = f32 ? params.source.rows : form.columns * form.passes;
   const std::int64_t scales = rows * (card.amd ? k_tiles(weight) : 1);
   LinearInputsParams inputs{};
   inputs.source = params.source;
@@ -208,10 +221,11 @@ void prepare(Context& context, const LinearCall& call, const Card& card, const F
   inputs.scales = static_cast<float*>(workspace.take(std::size_t(scales) * sizeof(float)));
   if (!f32 && form.wide() && params.groups > 1) {
     const std::int64_t tiles = weight.padded_n / kTileRows;
-    inputs.num_counters = int(tiles);
-    inputs.counters = static_cast<unsigned*>(workspace.take(std::size_t(tiles) * sizeof(unsigned)));
-    params.partials = static_cast<float*>(workspace.take(
-        std::size_t(tiles * params.groups * kTileRows * form.columns) * sizeof(float)));
+    inputs.num_counters = int(tiles * form.passes);
+    inputs.counters =
+        static_cast<unsigned*>(workspace.take(std::size_t(inputs.num_counters) * sizeof(unsigned)));
+    params.partials = static_cast<float*>(
+        workspace.take(std::size_t(tiles * params.groups * kTileRows * rows) * sizeof(float)));
   }
   params.inputs = inputs.out;
   params.input_scales = inputs.scales;
@@ -225,9 +239,12 @@ device::Launch product_launch(const LinearCall& call, const Card& card, const Fo
   if (weight.dtype == DType::f32)
     return launch_of(ceil_div<std::int64_t>(params.strips, 8), ceil_div(params.source.rows, 8));
   if (form.wide()) {
-    const std::int64_t stage = form.columns * kTileBytes / std::int64_t(size_of(weight.dtype)) * 2;
-    return launch_of(params.strips * kStripRows / kTileRows * params.groups, 1,
-                     stage * (card.amd ? 2 : 3));
+    const bool scales = card.amd && weight.dtype == DType::f8_e4m3;
+    const std::int64_t stage =
+        form.columns * (kTileBytes / std::int64_t(size_of(weight.dtype)) * 2 + (scales ? 4 : 0));
+    return launch_of(
+        params.strips * kStripRows / kTileRows * params.groups, form.passes,
+        stage * (card.amd ? 2 : 3) + (form.columns == 128 ? kTileRows * form.columns * 4 : 0));
   }
   // Every block gets equally many strips.
   const std::int64_t slots = card.multiprocessors * resident_blocks(form, card);
@@ -290,7 +307,7 @@ std::size_t linear_decode_scratch(std::int64_t rows, std::int64_t k) {
   while (columns < std::min(rows, kMaxRows)) columns *= 2;
   const std::int64_t padded_k = round_up<std::int64_t>(k, 128);
   std::int64_t bytes = columns * (padded_k * 4 + padded_k / 128 * 4) + 4 * 64;
-  if (columns > kNarrowRows) bytes += kMaxSplitBlocks * (kTileRows * columns + 1) * 4;
+  if (columns > kNarrowRows) bytes += kMaxSplitBlocks * (kTileRows * columns + 2) * 4;
   return std::size_t(bytes);
 }
 

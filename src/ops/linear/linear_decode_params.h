@@ -30,8 +30,8 @@ struct LinearDecodeParams {
   const void* inputs;         ///< what linear_inputs made; unused by the fused form
   const float* input_scales;
   void* y;
-  float* partials;            ///< wide form with several groups: [row tiles · groups][128 rows · columns]
-  unsigned int* counters;     ///< [row tiles], zero before and after
+  float* partials;            ///< wide form with several groups: [grid y][row tiles · groups][128 rows · columns]
+  unsigned int* counters;     ///< [grid y][row tiles], zero before
   long long y_stride;
   int n;                      ///< features of y without swiglu: packed rows that count
   int k_tiles;                ///< of 128 bytes

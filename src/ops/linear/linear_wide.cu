@@ -3,7 +3,8 @@
 // tile to finish adds up what all have left in `partials`, in the order of the groups: which block that is changes nothing.
 //
 //   weights gpu_tile128 [row tiles·128][k_tiles·128 bytes]; inputs by linear_inputs, which also clears `counters`
-//   launch: grid (row tiles · groups), 256 threads, dynamic shared memory for the stages: shared_bytes below.
+//   launch: grid (row tiles · groups, ceil(rows / columns)), 256 threads, dynamic shared memory for kStages stages
+//   and, with kGroupInShared, 128 · columns floats.
 //
 //   ISOTOPE_LINEAR_TILES   tiles of kMmaRows columns
 #include "ops/gpu/portable.cuh"
@@ -12,136 +13,192 @@
 namespace isotope::gpu {
 
 constexpr int kTiles = ISOTOPE_LINEAR_TILES;
-constexpr int kStageVectors = kTiles * kInputVectors * 2 * kWarp;  ///< of the inputs for one tile of k
-constexpr int kCopies = (kStageVectors + kProductThreads - 1) / kProductThreads;
+constexpr int kColumns = kTiles * kMmaRows;
+constexpr int kTileVectors = kInputVectors * 2 * kWarp;  ///< inputs for one tile of k, of one tile of columns
+constexpr int kStageVectors = kTiles * kTileVectors;
+constexpr int kStageBytes = kStageVectors * 16 + (kInputBlockScales ? kColumns * 4 : 0);
+constexpr int kCopies = kStageVectors / kProductThreads;
+static_assert(kProductThreads % kTileVectors == 0 && kStageVectors % kProductThreads == 0);
 constexpr int kStages = kAsyncCopies ? 3 : 2;
+constexpr bool kGroupInShared = kTiles * kAccumulators > 32;
 constexpr int kWarps = kProductThreads / kWarp;
 constexpr int kPrefetch = 16;  ///< tiles of k that are asked for before the inputs are there
 
-/// Vector `v` of the inputs for tile `tile` of k.
-ISOTOPE_DEVICE const u8* input_vector(const LinearDecodeParams& p, int tile, int v) {
-  constexpr int kPerTile = kInputVectors * 2 * kWarp;  // of one column tile
-  return static_cast<const u8*>(p.inputs) + ((i64(v / kPerTile) * p.k_tiles + tile) * kPerTile + v % kPerTile) * 16;
-}
+/// Inputs on their way to a stage, where copies are not asynchronous.
+struct Held {
+  Vec16 v[kCopies];
+  float scale;
+};
 
 /// Begins to fetch the inputs for a tile of k: into `stage`, or where copies are not asynchronous into registers.
-ISOTOPE_DEVICE void fetch_inputs(const LinearDecodeParams& p, int tile, u8* stage, Vec16 (&held)[kCopies]) {
+ISOTOPE_DEVICE void fetch_inputs(const LinearDecodeParams& p, int tile, u8* stage, Held& held) {
+  if constexpr (kInputBlockScales) {
+    const int column = min(thread_index(), kColumns - 1);
+    held.scale = p.input_scales[(i64(block_y()) * kColumns + column) * p.k_tiles + tile];
+  }
+  const int column_tile = block_y() * kTiles + thread_index() / kTileVectors;
+  const u8* from = static_cast<const u8*>(p.inputs) +
+                   ((i64(column_tile) * p.k_tiles + tile) * kTileVectors + thread_index() % kTileVectors) * 16;
 #pragma unroll
   for (int i = 0; i < kCopies; ++i) {
-    const int v = thread_index() + i * kProductThreads;
-    if (kStageVectors % kProductThreads != 0 && v >= kStageVectors) continue;
-    const u8* from = input_vector(p, tile, v);
     if constexpr (kAsyncCopies)
-      copy_async16(stage + v * 16, from);
+      copy_async16(stage + (thread_index() + i * kProductThreads) * 16, from);
     else
-      held[i] = load16(from);
+      held.v[i] = load16(from);
+    from += p.k_tiles * (kProductThreads * 16);
   }
 }
-ISOTOPE_DEVICE void store_inputs(u8* stage, const Vec16 (&held)[kCopies]) {
+ISOTOPE_DEVICE void store_inputs(u8* stage, const Held& held) {
+  if constexpr (kInputBlockScales)
+    if (thread_index() < kColumns) reinterpret_cast<float*>(stage + kStageVectors * 16)[thread_index()] = held.scale;
 #pragma unroll
-  for (int i = 0; i < kCopies; ++i) {
-    const int v = thread_index() + i * kProductThreads;
-    if (kStageVectors % kProductThreads != 0 && v >= kStageVectors) continue;
-    store16(stage + v * 16, held[i]);
-  }
+  for (int i = 0; i < kCopies; ++i) store16(stage + (thread_index() + i * kProductThreads) * 16, held.v[i]);
 }
 
 using Sums = float[kTiles][kAccumulators];
 
-ISOTOPE_DEVICE void multiply_tile(const LinearDecodeParams& p, const u8* stage, const WeightTile& w, int tile,
-                                  Sums& total) {
-  const WeightFragment first = widen(w.v[0], w.v[1]), second = widen(w.v[2], w.v[3]);
+ISOTOPE_DEVICE void load_step(const u8* lane, int index, Vec16 (&x)[kInputVectors]) {
+#pragma unroll
+  for (int i = 0; i < kInputVectors; ++i) x[i] = load16(lane + (index * kInputVectors + i) * (kWarp * 16));
+}
+
+ISOTOPE_DEVICE void multiply_tile(const u8* stage, const WeightTile& w, Sums& total) {
+  const WeightFragment fragments[2] = {widen(w.v[0], w.v[1]), widen(w.v[2], w.v[3])};
   const u8* lane = stage + (input_row() * kLanesPerRow + lane_of_row()) * 16;
+  const float* scales = reinterpret_cast<const float*>(stage + kStageVectors * 16) + input_row();
+  Vec16 x[2][kInputVectors];  // the inputs of a step are fetched while the step before is multiplied
+  load_step(lane, 0, x[0]);
 #pragma unroll
   for (int c = 0; c < kTiles; ++c) {
-    Vec16 x[kInputVectors], y[kInputVectors];
+    float acc[kAccumulators] = {};
+    float scale = 1.0f;
+    if constexpr (kInputBlockScales) scale = scales[c * kMmaRows];
 #pragma unroll
-    for (int i = 0; i < kInputVectors; ++i) {
-      x[i] = load16(lane + ((2 * c) * kInputVectors + i) * (kWarp * 16));
-      y[i] = load16(lane + ((2 * c + 1) * kInputVectors + i) * (kWarp * 16));
+    for (int step = 0; step < 2; ++step) {
+      if (c + 1 < kTiles || step == 0) load_step(lane, 2 * c + step + 1, x[1 - step]);
+      scheduling_fence();
+      multiply(kScaledTiles ? acc : total[c], fragments[step], x[step]);
     }
-    if constexpr (kScaledTiles) {
-      float acc[kAccumulators] = {};
-      multiply(acc, first, x);
-      multiply(acc, second, y);
-      float scale = 1.0f;
-      if constexpr (kInputBlockScales) scale = p.input_scales[i64(c * kMmaRows + input_row()) * p.k_tiles + tile];
-      add_scaled(total[c], acc, w, scale);
-    } else {
-      multiply(total[c], first, x);
-      multiply(total[c], second, y);
-    }
+    if constexpr (kScaledTiles) add_scaled(total[c], acc, w, scale);
+#pragma unroll
+    for (int i = 0; i < kAccumulators; ++i) keep_here(total[c][i]);
   }
+}
+
+/// Sums of the group so far, of this thread: behind the stages where registers cannot hold them.
+/// Volatile, so that few of them are in registers at a time.
+ISOTOPE_DEVICE volatile float* group_slot(int c, int i) {
+  volatile float* sums = reinterpret_cast<volatile float*>(dynamic_shared() + kStages * kStageBytes);
+  return sums + (c * kAccumulators + i) * kProductThreads + thread_index();
 }
 
 /// A part of k is done: its sums go to those of the group.
 ISOTOPE_DEVICE void end_part(bool is_first, Sums& total, Sums& group) {
 #pragma unroll
-  for (int c = 0; c < kTiles; ++c)
+  for (int c = 0; c < kTiles; ++c) {
+    if constexpr (kGroupInShared) {
+#pragma unroll
+      for (int i = 0; i < kAccumulators; ++i) group[c][i] = *group_slot(c, i);
+    }
 #pragma unroll
     for (int i = 0; i < kAccumulators; ++i) {
       group[c][i] = is_first ? total[c][i] : group[c][i] + total[c][i];
       total[c][i] = 0.0f;
     }
+    if constexpr (kGroupInShared) {
+#pragma unroll
+      for (int i = 0; i < kAccumulators; ++i) *group_slot(c, i) = group[c][i];
+    }
+  }
+}
+
+/// A block's way along k.
+struct Walk {
+  int strip, end, per_part;
+  int stage, left, parts;  ///< stage in use, tiles left of the part, parts that are done
+  Held held;
+  Sums total;
+};
+
+/// Tiles [at, at + kDepth) of k. kAlways: all of them and as many after them are there.
+template <bool kAlways>
+ISOTOPE_DEVICE void walk_tiles(const LinearDecodeParams& p, int at, Walk& walk, WeightTile (&ring)[kDepth], Sums& group) {
+  u8* const stages = dynamic_shared();
+#pragma unroll
+  for (int d = 0; d < kDepth; ++d) {
+    const int tile = at + d;
+    if (!kAlways && tile >= walk.end) break;
+    if constexpr (kAsyncCopies) copy_async_wait<kStages - 2>();
+    shared_barrier();
+    const int ahead = tile + kStages - 1, target = walk.stage == 0 ? kStages - 1 : walk.stage - 1;
+    if (kAlways || ahead < walk.end) fetch_inputs(p, ahead, stages + target * kStageBytes, walk.held);
+    if constexpr (kAsyncCopies) copy_async_commit();
+    multiply_tile(stages + walk.stage * kStageBytes, ring[d], walk.total);
+    if constexpr (!kAsyncCopies)
+      if (kAlways || ahead < walk.end) store_inputs(stages + target * kStageBytes, walk.held);
+    if (kAlways || tile + kDepth < walk.end)
+      load_tile(p, tile_offset(p, walk.strip, tile + kDepth), walk.strip, tile + kDepth, ring[d]);
+    walk.stage = walk.stage + 1 == kStages ? 0 : walk.stage + 1;
+    if (--walk.left == 0) {
+      end_part(walk.parts++ == 0, walk.total, group);
+      walk.left = walk.per_part;
+    }
+  }
 }
 
 /// The sums of this warp over tiles [begin, end) of k, which are parts of `per_part` tiles.
 ISOTOPE_DEVICE void sum_group(const LinearDecodeParams& p, int strip, int begin, int end, int per_part, Sums& group) {
   u8* const stages = dynamic_shared();
-  constexpr int kStageBytes = kStageVectors * 16;
-  const WeightStream stream = open_stream(p, strip, 0);
   WeightTile ring[kDepth];
 #pragma unroll
-  for (int d = 0; d < kDepth; ++d)
-    if (begin + d < end) load_tile(p, stream, begin + d, ring[d]);
+  for (int d = 0; d < kDepth; ++d) {
+    // On gfx12 loads that may be left out cannot be counted.
+    const int tile = kAsyncCopies ? begin + d : min(begin + d, p.k_tiles - 1);
+    if (!kAsyncCopies || tile < end) load_tile(p, tile_offset(p, strip, tile), strip, tile, ring[d]);
+  }
   prefetch_tiles(p, strip, begin + kDepth, min(begin + kPrefetch, end));
   // Up to here only weights were read.
   wait_for_predecessor();
-  Vec16 held[kCopies];
+  Walk walk;
+  walk.strip = strip;
+  walk.end = end;
+  walk.per_part = walk.left = per_part;
+  walk.stage = walk.parts = 0;
+#pragma unroll
+  for (int c = 0; c < kTiles; ++c)
+#pragma unroll
+    for (int i = 0; i < kAccumulators; ++i) walk.total[c][i] = 0.0f;
   if constexpr (kAsyncCopies) {
 #pragma unroll
     for (int s = 0; s < kStages - 1; ++s) {
-      if (begin + s < end) fetch_inputs(p, begin + s, stages + s * kStageBytes, held);
+      if (begin + s < end) fetch_inputs(p, begin + s, stages + s * kStageBytes, walk.held);
       copy_async_commit();
     }
-  } else if (begin < end) {
-    fetch_inputs(p, begin, stages, held);
-    store_inputs(stages, held);
+  } else {
+    fetch_inputs(p, min(begin, p.k_tiles - 1), stages, walk.held);
+    store_inputs(stages, walk.held);
   }
-  Sums total = {};
-  int stage = 0, left = per_part, parts = 0;
-  for (int i = begin; i < end; i += kDepth) {
-#pragma unroll
-    for (int d = 0; d < kDepth; ++d) {
-      const int tile = i + d;
-      if (tile >= end) break;
-      if constexpr (kAsyncCopies) copy_async_wait<kStages - 2>();
-      block_barrier();
-      const int ahead = tile + kStages - 1, target = stage == 0 ? kStages - 1 : stage - 1;
-      if (ahead < end) fetch_inputs(p, ahead, stages + target * kStageBytes, held);
-      if constexpr (kAsyncCopies) copy_async_commit();
-      multiply_tile(p, stages + stage * kStageBytes, ring[d], tile, total);
-      if (tile + kDepth < end) load_tile(p, stream, tile + kDepth, ring[d]);
-      if constexpr (!kAsyncCopies)
-        if (ahead < end) store_inputs(stages + target * kStageBytes, held);
-      stage = stage + 1 == kStages ? 0 : stage + 1;
-      if (--left == 0) {
-        end_part(parts++ == 0, total, group);
-        left = per_part;
-      }
-    }
-  }
+  int at = begin;
+  if constexpr (!kAsyncCopies)
+    for (; at + 2 * kDepth <= end; at += kDepth) walk_tiles<true>(p, at, walk, ring, group);
+  for (; at < end; at += kDepth) walk_tiles<false>(p, at, walk, ring, group);
   // A part cut short or empty counts like any other: the few-row form adds its zeros too.
-  if (left < per_part) end_part(parts++ == 0, total, group);
-  if (parts < kParts / p.groups) end_part(parts == 0, total, group);
+  if (walk.left < per_part) end_part(walk.parts++ == 0, walk.total, group);
+  if (walk.parts < kParts / p.groups) end_part(walk.parts == 0, walk.total, group);
+  if constexpr (kGroupInShared) {
+#pragma unroll
+    for (int c = 0; c < kTiles; ++c)
+#pragma unroll
+      for (int i = 0; i < kAccumulators; ++i) group[c][i] = *group_slot(c, i);
+  }
 }
 
-/// Leaves this block's sums in memory. Whether it was the last of its row tile: then `group` is the sum of all.
-ISOTOPE_DEVICE bool sum_groups(const LinearDecodeParams& p, int row_tile, int index, Sums& group) {
+/// Leaves this block's sums in memory. Whether it was the last of its piece of y: then `group` is the sum of all.
+ISOTOPE_DEVICE bool sum_groups(const LinearDecodeParams& p, int piece, int index, Sums& group) {
   SHARED(u32, arrived, 1);
   constexpr int kBlockSums = kWarps * kTiles * kAccumulators * kWarp;
   const int offset = (warp_index() * kTiles * kWarp + lane_index()) * kAccumulators;
-  float* mine = p.partials + (i64(row_tile) * p.groups + index) * kBlockSums + offset;
+  float* mine = p.partials + (i64(piece) * p.groups + index) * kBlockSums + offset;
 #pragma unroll
   for (int c = 0; c < kTiles; ++c)
 #pragma unroll
@@ -150,12 +207,12 @@ ISOTOPE_DEVICE bool sum_groups(const LinearDecodeParams& p, int row_tile, int in
                                                       bits_of(group[c][i + 2]), bits_of(group[c][i + 3])}});
   fence_device();
   block_barrier();
-  if (thread_index() == 0) arrived[0] = atomic_add(p.counters + row_tile, 1u);
+  if (thread_index() == 0) arrived[0] = atomic_add(p.counters + piece, 1u);
   block_barrier();
   if (arrived[0] != u32(p.groups - 1)) return false;
   fence_device();
   for (int g = 0; g < p.groups; ++g) {
-    const float* from = p.partials + (i64(row_tile) * p.groups + g) * kBlockSums + offset;
+    const float* from = p.partials + (i64(piece) * p.groups + g) * kBlockSums + offset;
 #pragma unroll
     for (int c = 0; c < kTiles; ++c)
 #pragma unroll
@@ -181,7 +238,7 @@ ISOTOPE_DEVICE void finish_rows(const LinearDecodeParams& p, int strip, const Su
     const float scale = row_scale(p, row);
 #pragma unroll
     for (int c = 0; c < kTiles; ++c) {
-      const int m = c * kMmaRows + acc_column(i);
+      const int m = block_y() * kColumns + c * kMmaRows + acc_column(i);
       if (m >= p.source.rows) continue;
       const float sum = sums[c][i] * input_scale(p, m);
       float v = sum * scale;
@@ -204,7 +261,7 @@ ISOTOPE_DEVICE void finish_swiglu(const LinearDecodeParams& p, int strip, const 
     const float gate_scale = row_scale(p, strip * 16 + row), up_scale = row_scale(p, strip * 16 + 8 + row);
 #pragma unroll
     for (int c = 0; c < kTiles; ++c) {
-      const int m = c * kMmaRows + acc_column(i);
+      const int m = block_y() * kColumns + c * kMmaRows + acc_column(i);
 #if defined(ISOTOPE_GFX12)
       const float up = shuffle_xor(sums[c][i], 16);
       const bool mine = lane_index() < 16;
@@ -228,8 +285,8 @@ KERNEL_BLOCKS(linear_wide, LinearDecodeParams, kProductThreads, ISOTOPE_LINEAR_B
   const int begin = min(index * per_group, p.k_tiles), end = min(begin + per_group, p.k_tiles);
   Sums group = {};
   sum_group(p, strip, begin, end, per_part, group);
-  if (p.groups > 1 && !sum_groups(p, row_tile, index, group)) return;
-  if (p.groups > 1 && thread_index() == 0) p.counters[row_tile] = 0;
+  const int piece = block_y() * (grid_x() / p.groups) + row_tile;
+  if (p.groups > 1 && !sum_groups(p, piece, index, group)) return;
   if (p.epilogue == 2)
     finish_swiglu(p, strip, group);
   else

@@ -1,6 +1,5 @@
 #include "ops/linear_add/linear_add.h"
 
-#include <algorithm>
 #include <cstring>
 
 #include "base/checked.h"
@@ -62,10 +61,10 @@ void linear_add(Context& context, const TensorView& x, const LinearWeight& weigh
   matmul(context, padded, weight, residual, rows, true);
 }
 
-std::size_t linear_add_scratch(std::int64_t rows, std::int64_t k) {
-  // On the CPU FP32 at most, and what aligning it may cost.
-  const std::size_t cpu = std::size_t(rows * round_up(k, kPadding)) * sizeof(float) + 64;
-  return std::max(cpu, gpu::linear_scratch(rows, k));
+std::size_t linear_add_scratch(std::int64_t rows, std::int64_t k, bool gpu) {
+  if (gpu) return gpu::linear_scratch(rows, k);
+  // FP32 at most, and what aligning it may cost.
+  return std::size_t(rows * round_up(k, kPadding)) * sizeof(float) + 64;
 }
 
 }  // namespace isotope::ops

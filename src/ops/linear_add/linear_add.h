@@ -10,6 +10,6 @@ namespace isotope::ops {
 void linear_add(Context& context, const TensorView& x, const LinearWeight& weight,
                 const TensorView& residual, Rows rows);
 
-std::size_t linear_add_scratch(std::int64_t rows, std::int64_t k);
+std::size_t linear_add_scratch(std::int64_t rows, std::int64_t k, bool gpu = false);
 
 }  // namespace isotope::ops

@@ -1,7 +1,5 @@
 #include "ops/norm_linear/norm_linear.h"
 
-#include <algorithm>
-
 #include "base/checked.h"
 #include "base/error.h"
 #include "device/cpu/cpu_device.h"
@@ -70,10 +68,10 @@ void norm_linear(Context& context, const TensorView& x, const TensorView& row_in
   matmul(context, normed, weight, out, rows, false);
 }
 
-std::size_t norm_linear_scratch(std::int64_t rows, std::int64_t k) {
-  // On the CPU FP32 at most, and what aligning it may cost.
-  const std::size_t cpu = std::size_t(rows * round_up(k, kPadding)) * sizeof(float) + 64;
-  return std::max(cpu, gpu::linear_scratch(rows, k));
+std::size_t norm_linear_scratch(std::int64_t rows, std::int64_t k, bool gpu) {
+  if (gpu) return gpu::linear_scratch(rows, k);
+  // FP32 at most, and what aligning it may cost.
+  return std::size_t(rows * round_up(k, kPadding)) * sizeof(float) + 64;
 }
 
 }  // namespace isotope::ops

@@ -18,6 +18,6 @@ void norm_linear(Context& context, const TensorView& x, const TensorView& row_in
                  Rows rows);
 
 /// Workspace that norm_linear takes.
-std::size_t norm_linear_scratch(std::int64_t rows, std::int64_t k);
+std::size_t norm_linear_scratch(std::int64_t rows, std::int64_t k, bool gpu = false);
 
 }  // namespace isotope::ops

@@ -47,7 +47,7 @@ void norm_swiglu(Context& context, const TensorView& x, const TensorView& g, flo
 
 std::size_t norm_swiglu_scratch(std::int64_t rows, std::int64_t k, std::int64_t width, DType dtype,
                                 bool gpu) {
-  const std::size_t linear = norm_linear_scratch(rows, k);
+  const std::size_t linear = norm_linear_scratch(rows, k, gpu);
   if (gpu) return linear;
   return round_up<std::size_t>(std::size_t(rows * 2 * width) * size_of(dtype), 64) + linear;
 }
