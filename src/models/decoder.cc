@@ -116,7 +116,8 @@ std::size_t decoder_workspace_bytes(const DecoderSpec& spec, DType activation,
   const std::size_t attention =
       tensor(rows, spec.q_size() + 2 * spec.kv_size()) + 2 * tensor(rows, spec.q_size()) +
       std::max({ops::norm_linear_scratch(rows, spec.hidden_size, limits.gpu),
-                ops::attention_scratch(rows, spec.num_heads, spec.head_dim, limits.max_context),
+                ops::attention_scratch(rows, spec.num_heads, spec.head_dim, limits.max_context,
+                                       limits.gpu),
                 ops::linear_add_scratch(rows, spec.q_size(), limits.gpu)});
   const std::size_t mlp =
       tensor(rows, spec.intermediate_size) +

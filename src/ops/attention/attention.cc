@@ -57,9 +57,9 @@ void attention(Context& context, const TensorView& q, const KvLayer& kv, std::in
 }
 
 std::size_t attention_scratch(std::int64_t rows, std::int64_t num_heads, std::int64_t head_dim,
-                              std::int64_t max_context) {
-  return std::max(cpu::attention_scratch(rows, num_heads, head_dim, max_context),
-                  gpu::attention_scratch(rows, num_heads, head_dim));
+                              std::int64_t max_context, bool gpu) {
+  return gpu ? ops::gpu::attention_scratch(rows, num_heads, head_dim)
+             : cpu::attention_scratch(rows, num_heads, head_dim, max_context);
 }
 
 }  // namespace isotope::ops

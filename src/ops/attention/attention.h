@@ -17,6 +17,6 @@ void attention(Context& context, const TensorView& q, const KvLayer& kv, std::in
 
 /// Workspace that attention takes for a step of `rows` rows whose longest context is `max_context`.
 std::size_t attention_scratch(std::int64_t rows, std::int64_t num_heads, std::int64_t head_dim,
-                              std::int64_t max_context);
+                              std::int64_t max_context, bool gpu = false);
 
 }  // namespace isotope::ops

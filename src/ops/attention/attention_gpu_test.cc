@@ -49,7 +49,7 @@ Rows run(const Content& content, const std::vector<Chunk>& chunks, const Run& ho
   }
   std::vector<bfloat16> q16;
   for (const float x : q) q16.push_back(to_bfloat16(x));
-  GpuMachine machine(attention_scratch(rows, heads.num, heads.dim, paged.width * how.block_size));
+  GpuMachine machine(attention_scratch(rows, heads.num, heads.dim, paged.width * how.block_size, true));
   const Shape q_shape{rows, heads.num, heads.dim};
   const bool wide = how.dtype == DType::f32;
   const TensorView q_gpu = wide ? machine.upload(q, q_shape) : machine.upload(q16, q_shape);
