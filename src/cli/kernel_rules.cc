@@ -38,13 +38,20 @@ std::string_view kernel_name(std::string_view line) {
   return line.substr(begin + 1, end - begin - 1);
 }
 
+/// Kernels whose time is that of a step.
+bool reads_much(std::string_view name) {
+  return name.starts_with("linear_") || name.starts_with("attention_");
+}
+
 bool is_nvidia(std::string_view arch) { return arch.starts_with("sm_"); }
 
 void check_resources(const KernelRow& row, std::string_view arch, std::size_t shared_per_block,
                      std::vector<std::string>& wrong) {
   const jit::KernelFacts& facts = row.facts;
-  if (facts.spilled_registers > 0)
-    wrong.push_back(fmt::format("{} registers are spilled", facts.spilled_registers));
+  if (facts.spilled_vgprs > 0)
+    wrong.push_back(fmt::format("{} VGPRs are spilled", facts.spilled_vgprs));
+  if (facts.spilled_sgprs > 0 && reads_much(facts.name))
+    wrong.push_back(fmt::format("{} SGPRs are spilled", facts.spilled_sgprs));
   // NVIDIA's frame also counts what was optimised away: the code tells.
   const bool used = !is_nvidia(arch) || !facts.code || facts.code->local > 0;
   if (facts.scratch_bytes > 0 && used)
@@ -131,7 +138,7 @@ std::vector<std::string> check_kernel(const KernelRow& row, std::string_view arc
   check_resources(row, arch, shared_per_block, wrong);
   const std::string& name = row.facts.name;
   const auto rule = rules.find(name);
-  if (rule == rules.end() && (name.starts_with("linear_") || name.starts_with("attention_")))
+  if (rule == rules.end() && reads_much(name))
     wrong.push_back(fmt::format("its text has no line \"{}…\"", kMark));
   if (!row.facts.code) return wrong;
   if (rule != rules.end() && rule->second.streams) check_streams(row, rule->second, wrong);

@@ -47,7 +47,8 @@ struct KernelRow {
 /// Loops that read weights or K and V, by the rule above.
 std::vector<jit::Loop> streaming_loops(const jit::KernelFacts& facts);
 
-/// What is wrong with it, a line each; nothing if all is well.
+/// What is wrong with it, a line each; nothing if all is well. SGPRs in lanes of a VGPR cost
+/// instructions but no memory: only linear_* and attention_* may not have them.
 std::vector<std::string> check_kernel(const KernelRow& row, std::string_view arch,
                                       const StreamRules& rules, std::size_t shared_per_block);
 

@@ -87,8 +87,13 @@ TEST(KernelCheck, AGoodKernelPasses) { EXPECT_EQ(check(good_row()), std::vector<
 
 TEST(KernelCheck, SpillsScratchAndSharedMemory) {
   KernelRow row = good_row();
-  row.facts.spilled_registers = 3;
+  row.facts.spilled_vgprs = 3;
   EXPECT_EQ(check(row).size(), 1u);
+  row = good_row();
+  row.facts.spilled_sgprs = 3;
+  EXPECT_EQ(check(row).size(), 1u);
+  row.facts.name = "sample";
+  EXPECT_EQ(check(row).size(), 0u);
   row = good_row();
   row.facts.scratch_bytes = 16;
   EXPECT_EQ(check(row).size(), 1u);

@@ -143,11 +143,12 @@ void print_table(const KernelsFlags& flags, const std::vector<KernelRow>& rows) 
              "scratch", amd ? "waves" : "warps", amd ? "WMMA" : "MMA", "streams",
              "loads (number×bytes a lane)");
   for (const KernelRow& row : rows)
-    fmt::print("{:<44} {:<20} {:>4} {:>4} {:>6} {:>6} {:>7} {:>6}  {:<10} {:<9} {}\n", row.unit,
-               row.facts.name, row.facts.vgprs, amd ? std::to_string(row.facts.sgprs) : "",
-               row.shared(), row.facts.spilled_registers, row.facts.scratch_bytes,
-               fmt::format("{}/{}", row.occupancy.warps, row.occupancy.max_warps),
-               matrix_text(row.facts), streams_text(row.facts), loads_text(row.facts));
+    fmt::print(
+        "{:<44} {:<20} {:>4} {:>4} {:>6} {:>6} {:>7} {:>6}  {:<10} {:<9} {}\n", row.unit,
+        row.facts.name, row.facts.vgprs, amd ? std::to_string(row.facts.sgprs) : "", row.shared(),
+        amd ? fmt::format("{}+{}", row.facts.spilled_vgprs, row.facts.spilled_sgprs) : "",
+        row.facts.scratch_bytes, fmt::format("{}/{}", row.occupancy.warps, row.occupancy.max_warps),
+        matrix_text(row.facts), streams_text(row.facts), loads_text(row.facts));
   fmt::print(
       "{}: {} kernels. streams: 16-byte + narrower loads in each loop that reads weights, K or V; "
       "{} of a {}.\n",
@@ -172,7 +173,8 @@ json::object to_json(const KernelRow& row, const std::vector<std::string>& wrong
           {"launched", row.launched},
           {"vgprs", row.facts.vgprs},
           {"sgprs", row.facts.sgprs},
-          {"spilled_registers", row.facts.spilled_registers},
+          {"spilled_vgprs", row.facts.spilled_vgprs},
+          {"spilled_sgprs", row.facts.spilled_sgprs},
           {"scratch_bytes", row.facts.scratch_bytes},
           {"static_shared_bytes", row.facts.shared_bytes},
           {"dynamic_shared_bytes", row.dynamic_shared},

@@ -48,8 +48,8 @@ std::vector<KernelFacts> read_amd_code(std::span<const std::byte> code, std::str
     facts.name = of.string(".name");
     facts.vgprs = int(of.integer(".vgpr_count", 0, 100000));
     facts.sgprs = int(of.integer(".sgpr_count", 0, 100000));
-    facts.spilled_registers = int(of.integer(".vgpr_spill_count", 0, 100000, 0) +
-                                  of.integer(".sgpr_spill_count", 0, 100000, 0));
+    facts.spilled_vgprs = int(of.integer(".vgpr_spill_count", 0, 100000, 0));
+    facts.spilled_sgprs = int(of.integer(".sgpr_spill_count", 0, 100000, 0));
     facts.scratch_bytes = of.integer(".private_segment_fixed_size", 0, kMost);
     facts.shared_bytes = of.integer(".group_segment_fixed_size", 0, kMost);
     facts.max_threads = int(of.integer(".max_flat_workgroup_size", 0, 100000));

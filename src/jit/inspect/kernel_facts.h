@@ -13,9 +13,10 @@ namespace isotope::jit {
 
 struct KernelFacts {
   std::string name;
-  int vgprs = 0;                   ///< registers a lane
-  int sgprs = 0;                   ///< AMD only
-  int spilled_registers = 0;       ///< AMD only; NVIDIA counts them in scratch_bytes
+  int vgprs = 0;          ///< registers a lane
+  int sgprs = 0;          ///< AMD only
+  int spilled_vgprs = 0;  ///< AMD only; NVIDIA counts them in scratch_bytes
+  int spilled_sgprs = 0;  ///< AMD only: to lanes of a VGPR, or to scratch memory if none is left
   std::int64_t scratch_bytes = 0;  ///< a lane
   std::int64_t shared_bytes = 0;   ///< static LDS or shared memory of a block
   int max_threads = 0;             ///< of a block
