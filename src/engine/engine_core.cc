@@ -160,7 +160,8 @@ void EngineCore::run() {
   try {
     while (receive()) {
       if (scheduler_.has_work()) step();
-      publish();
+      // On a GPU the next step comes first: consumers are woken while it runs (step()).
+      if (!context_.on_gpu() || !scheduler_.has_work()) publish();
     }
   } catch (const std::exception& exception) {
     // Only bookkeeping can get here: a failure of the device ends in step().
@@ -207,10 +208,13 @@ void EngineCore::step() {
   ++counted_.steps;
   std::span<RowResult> results;
   try {
-    results = runner_.run(step);
+    runner_.start(step);
+    if (context_.on_gpu()) publish();
+    results = runner_.finish();
   } catch (const std::exception& exception) {
     // What the step wrote is in blocks of its own sequences that nobody else can find yet; with
     // them it is gone, and everyone else goes on.
+    runner_.abandon();
     log_error("engine", "a step with {} sequences failed: {}", step.chunks.size(),
               exception.what());
     for (const Chunk& chunk : step.chunks)

@@ -104,7 +104,7 @@ const Runner::CapturedStep* Runner::find_graph(const Step& step) const {
   return nullptr;
 }
 
-std::span<RowResult> Runner::run(const Step& step) {
+void Runner::start(const Step& step) {
   host_.fill(step, kv_->shape().block_size);
   if (poison_.first_idle_row >= 0) context_->workspace().fill(context_->stream(), 0xff);
   if (const CapturedStep* captured = find_graph(step)) {
@@ -115,15 +115,7 @@ std::span<RowResult> Runner::run(const Step& step) {
   } else {
     forward(arrays_.upload(host_, {step.num_decode_rows, step.num_rows}));
   }
-  results_.clear();
-  if (host_.uses.empty()) {
-    // The next step overwrites the host arrays that this one is copied from.
-    context_->stream().synchronize();
-  } else {
-    sample();
-    read_back();
-  }
-  return results_;
+  if (!host_.uses.empty()) sample();
 }
 
 void Runner::sample() {
@@ -131,14 +123,28 @@ void Runner::sample() {
   ops::SampleBatch batch = arrays_.sampling();
   batch.vocab_limit = vocab_limit_;
   ops::sample(*context_, logits(rows), batch, sampled_.views(rows));
-}
-
-void Runner::read_back() {
   std::int32_t num_top = -1;
   for (const LogitUse& use : host_.uses) num_top = std::max(num_top, use.num_top);
-  sampled_.fetch(std::int64_t(host_.uses.size()), num_top);
-  context_->stream().synchronize();
+  sampled_.fetch(rows, num_top);
+}
 
+std::span<RowResult> Runner::finish() {
+  // Also without results: the next step overwrites the host arrays that this one is copied from.
+  context_->stream().synchronize();
+  results_.clear();
+  take_results();
+  return results_;
+}
+
+void Runner::abandon() noexcept {
+  try {
+    context_->stream().synchronize();
+  } catch (const std::exception&) {
+    // The device itself has failed; the next step will say so.
+  }
+}
+
+void Runner::take_results() {
   const std::int64_t vocab = model_->info().vocab_size;
   for (std::size_t i = 0; i < host_.uses.size(); ++i) {
     const LogitUse& use = host_.uses[i];

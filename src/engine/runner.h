@@ -60,9 +60,13 @@ class Runner {
   /// Ids at or above `limit` are never sampled.
   void set_vocab_limit(std::int64_t limit) { vocab_limit_ = limit; }
 
-  /// Computes the step. The results are in the order of rows, so that those of one sequence come in
-  /// the order of their positions; valid until the next call.
-  std::span<RowResult> run(const Step& step);
+  /// Queues a step on the device; on a CPU it is done when this returns. finish() must follow.
+  void start(const Step& step);
+  /// Waits for the step. The results are in the order of rows, so that those of one sequence come
+  /// in the order of their positions; valid until the next step.
+  std::span<RowResult> finish();
+  /// After an error in one of these: waits until the device has left the step's memory.
+  void abandon() noexcept;
 
   /// Steps that were replayed from a graph.
   std::int64_t replayed() const { return replayed_; }
@@ -78,7 +82,7 @@ class Runner {
   void note_step(ops::Rows rows, std::int64_t num_seqs, std::int64_t num_logits);
   void note_sampling();
   void sample();
-  void read_back();
+  void take_results();
   TensorView logits(std::int64_t rows) const;
   device::Gpu& gpu() const { return static_cast<device::Gpu&>(context_->device()); }
 
