@@ -5,7 +5,10 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "device/gpu.h"
+#include "ops/context.h"
 #include "weights/config.h"
+#include "weights/dummy.h"
 
 namespace isotope::engine {
 namespace {
@@ -172,6 +175,35 @@ TEST(GpuMemoryPlan, ATiedTableIsKeptOnceUnlessAnFp8HeadIsAskedFor) {
   const MemoryPlan twice = plan_memory(options, config, card(16 * kGiB));
   EXPECT_EQ(twice.host_bytes, table);
   EXPECT_EQ(twice.items[0].bytes, small.items[0].bytes - table + 151936u * (1024 + 4));
+}
+
+TEST(GpuMemoryPlan, CountsTheWeightsThatAreLoaded) {
+  struct Case {
+    const char* model;
+    const char* arch;
+    models::HeadDtype head;
+    bool in_host;
+  };
+  using models::HeadDtype;
+  for (const auto& [name, arch, head, in_host] :
+       {Case{"Qwen3-8B-FP8", "gfx1201", HeadDtype::stored, true},
+        Case{"Qwen3-8B-FP8", "sm_90a", HeadDtype::stored, false},
+        Case{"Qwen3-0.6B", "sm_90a", HeadDtype::stored, true},
+        Case{"Ministral-3-8B-Instruct-2512", "gfx1201", HeadDtype::stored, true},
+        Case{"Ministral-3-3B-Reasoning-2512", "sm_80", HeadDtype::stored, false},
+        Case{"Llama-3.2-3B", "sm_80", HeadDtype::fp8_if_separate, true}}) {
+    const weights::ModelConfig config = released(name);
+    const auto paper = device::open_paper_gpu(arch, std::size_t(1) << 40);
+    ops::Context context(*paper, 0);
+    models::LoadOptions options;
+    options.head = head;
+    options.embedding_in_host = in_host;
+    models::LoadReport report;
+    models::load_model(context, config, *weights::make_shape_source(config), options, report);
+    const models::ModelPlan plan = models::plan_model(config, options, true);
+    EXPECT_EQ(report.weight_bytes, plan.weight_bytes) << name << " on " << arch;
+    EXPECT_EQ(report.host_bytes, plan.host_bytes) << name << " on " << arch;
+  }
 }
 
 TEST(GpuMemoryPlan, SaysWhatDoesNotFitAndWhichFlagHelps) {
