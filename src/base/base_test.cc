@@ -11,6 +11,7 @@
 #include "base/dtype.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/sha256.h"
 #include "base/tensor.h"
 #include "base/thread_pool.h"
 
@@ -54,6 +55,23 @@ TEST(Bfloat16, RoundsToEvenAndKeepsNan) {
   EXPECT_EQ(to_float(float16{0x3c00}), 1.0f);
   EXPECT_EQ(to_float(float16{0x0001}), 0x1p-24f);
   EXPECT_EQ(to_float(float16{0xc000}), -2.0f);
+}
+
+// The vectors of FIPS 180-2, appendix B.
+TEST(Sha256, KnownDigestsInPiecesOfEverySize) {
+  const auto of = [](std::string_view text) { return hex(sha256(std::as_bytes(std::span(text)))); };
+  EXPECT_EQ(of(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(of("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(of("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+  const std::string million(1'000'000, 'a');
+  EXPECT_EQ(of(million), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  for (std::size_t piece = 1; piece < 200; ++piece) {
+    Sha256 hash;
+    const std::string_view text = std::string_view(million).substr(0, 119 + piece);
+    for (std::size_t at = 0; at < text.size(); at += piece) hash.update(text.substr(at, piece));
+    ASSERT_EQ(hex(hash.finish()), of(text)) << piece;
+  }
 }
 
 TEST(ThreadPool, RunsEveryTaskOnceAndRethrows) {

@@ -188,23 +188,28 @@ TEST_F(JitTest, AnEntryOfAnotherKeyIsNotTaken) {
 }
 
 TEST_F(JitTest, ProcessesShareACacheWithoutSeeingHalfAnEntry) {
-  // Two processes write, one reads: large entries, removed again and again so that they are written
-  // while being read.
+  // Three processes write large entries, one of them removes them again and again, and one looks at
+  // the files as they are.
   const std::string large(3'000'000, 'x');
   sources_["a.cu"] = large;
   const std::string right = a_.name + "|" + large + "|sm_90a";
+  const std::filesystem::path entry =
+      Cache(cache_).path_of(cache_key(a_, sources_, FakeCompiler(log_), "sm_90a"), "sm_90a");
+  constexpr std::size_t kHeader = 80;
   std::vector<pid_t> children;
-  for (int child = 0; child < 3; ++child) {
+  for (int child = 0; child < 4; ++child) {
     const pid_t pid = ::fork();
     if (pid == 0) {
       bool good = true;
+      std::error_code ignored;
       for (int round = 0; round < 25 && good; ++round) {
-        good = build_one(a_) == right;
-        if (child == 0)
-          for (const auto& file : files_below(cache_)) {
-            std::error_code ignored;
-            if (file.extension().empty()) std::filesystem::remove(file, ignored);
-          }
+        if (child < 3) good = build_one(a_) == right;
+        if (child == 0) std::filesystem::remove(entry, ignored);
+        for (int look = 0; look < 40 && child == 3; ++look) {
+          const std::uintmax_t bytes = std::filesystem::file_size(entry, ignored);
+          good = good && (ignored || bytes == kHeader + right.size());
+          std::this_thread::sleep_for(std::chrono::microseconds(500));
+        }
       }
       ::_exit(good ? 0 : 1);
     }
