@@ -33,7 +33,7 @@ using ops::gpu::LinearCall;
 
 constexpr std::size_t kBeyondCaches = std::size_t(400) << 20;
 
-struct Shape {
+struct Product {
   const char* name;
   std::int64_t n, k;
   Epilogue epilogue;
@@ -44,15 +44,15 @@ struct Shape {
 
 constexpr ScaleLayout kBlock = ScaleLayout::block_128x128, kRow = ScaleLayout::per_row,
                       kNone = ScaleLayout::none;
-constexpr Shape kLayer[] = {
+constexpr Product kLayer[] = {
     {"qwen3-8b qkv", 6144, 4096, Epilogue::store, true, DType::f8_e4m3, kBlock},
     {"qwen3-8b o", 4096, 4096, Epilogue::add, false, DType::f8_e4m3, kBlock},
     {"qwen3-8b gate_up", 24576, 4096, Epilogue::swiglu, true, DType::f8_e4m3, kBlock},
     {"qwen3-8b down", 4096, 12288, Epilogue::add, false, DType::f8_e4m3, kBlock},
 };
-constexpr Shape kHead = {"qwen3-8b head", 151936, 4096, Epilogue::store, true,
-                         DType::f8_e4m3,  kRow};
-constexpr Shape kOthers[] = {
+constexpr Product kHead = {"qwen3-8b head", 151936, 4096, Epilogue::store, true,
+                           DType::f8_e4m3,  kRow};
+constexpr Product kOthers[] = {
     kHead,
     {"qwen3-8b head bf16", 151936, 4096, Epilogue::store, true, DType::bf16, kNone},
     {"ministral3-8b gate_up", 28672, 4096, Epilogue::swiglu, true, DType::f8_e4m3, kRow},
@@ -91,7 +91,7 @@ std::vector<std::byte> noise(DType dtype, float sigma) {
   return bytes;
 }
 
-LinearWeight make_weight(device::Gpu& gpu, const Shape& shape,
+LinearWeight make_weight(device::Gpu& gpu, const Product& shape,
                          const std::vector<std::byte>& pattern) {
   LinearWeight weight;
   const auto size = std::int64_t(size_of(shape.dtype));
@@ -127,7 +127,7 @@ struct Bench {
     fill(gpu, buffer, dtype == DType::f32 ? f32 : bf16);
     return buffer;
   }
-  std::vector<LinearWeight> copies(const Shape& shape, std::size_t count) {
+  std::vector<LinearWeight> copies(const Product& shape, std::size_t count) {
     std::vector<LinearWeight> weights;
     for (std::size_t i = 0; i < count; ++i)
       weights.push_back(make_weight(gpu, shape, shape.dtype == DType::bf16 ? bf16 : fp8));
@@ -161,7 +161,7 @@ struct Bench {
     std::fflush(stdout);
   }
 
-  LinearCall call(const Shape& shape, const LinearWeight& weight, const TensorView& x,
+  LinearCall call(const Product& shape, const LinearWeight& weight, const TensorView& x,
                   const device::Buffer& g, const TensorView& y) {
     LinearCall result;
     result.x = x;
@@ -173,7 +173,7 @@ struct Bench {
     return result;
   }
 
-  void run_shape(const Shape& shape, const std::vector<std::int64_t>& all_rows) {
+  void run_shape(const Product& shape, const std::vector<std::int64_t>& all_rows) {
     const std::size_t bytes = std::size_t(shape.n * shape.k) * size_of(shape.dtype);
     const std::vector<LinearWeight> weights =
         copies(shape, std::max<std::size_t>(2, kBeyondCaches / bytes + 1));
@@ -199,7 +199,7 @@ struct Bench {
     constexpr std::size_t kLayers = 36;
     std::vector<std::vector<LinearWeight>> layers;
     std::size_t bytes = 0;
-    for (const Shape& shape : kLayer) layers.push_back(copies(shape, kLayers));
+    for (const Product& shape : kLayer) layers.push_back(copies(shape, kLayers));
     const std::vector<LinearWeight> head = copies(kHead, 1);
     for (const auto& weights : layers) bytes += kLayers * weights[0].bytes();
     bytes += head[0].bytes();
@@ -215,8 +215,8 @@ struct Bench {
           out(DType::f32, {rows, kHead.n}, logits.data());
       TensorView heads(DType::bf16, {rows, 4096}, qkv.data());
       heads.row_stride = 6144;
-      const auto decode = [&](const Shape& shape, const LinearWeight& weight, const TensorView& in,
-                              const TensorView& to) {
+      const auto decode = [&](const Product& shape, const LinearWeight& weight,
+                              const TensorView& in, const TensorView& to) {
         ops::gpu::linear_decode(context, call(shape, weight, in, g, to), 0, rows);
       };
       const double us = time([&] {
@@ -247,7 +247,7 @@ int main(int argc, char** argv) {
   fmt::print("{}: {:.1f} GB/s read\n", gpu.name(), ceiling);
   Bench bench{gpu, context, ceiling};
   bench.run_step(rows);
-  for (const Shape& shape : kLayer) bench.run_shape(shape, rows);
-  for (const Shape& shape : kOthers) bench.run_shape(shape, rows);
+  for (const Product& shape : kLayer) bench.run_shape(shape, rows);
+  for (const Product& shape : kOthers) bench.run_shape(shape, rows);
   return 0;
 }
