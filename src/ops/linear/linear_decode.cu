@@ -239,7 +239,7 @@ ISOTOPE_DEVICE void walk_slots(const LinearDecodeParams& p, const Inputs& in, fl
   }
 }
 
-// STREAMS weights, narrow loads <= 1/2: scales
+// STREAMS weights, narrow loads <= 3/4: scales and, once a strip, what its outputs need
 KERNEL_BLOCKS(linear_decode, LinearDecodeParams, kProductThreads, ISOTOPE_LINEAR_BLOCKS) {
   SHARED(float, partials, 2 * kParts * kPartial);
   SHARED(float, scratch, kInputWarps);

@@ -26,17 +26,22 @@ constexpr std::int64_t kMaxSplitBlocks = 512;  ///< blocks whose sums pass throu
 /// Bytes of x that every block may read for itself; beyond, a kernel of its own prepares the
 /// inputs.
 constexpr std::int64_t kMaxFusedBytes = 32 << 10;
-constexpr std::int64_t kMaxFusedShared = 40 << 10;
+/// Shared memory for these inputs: three blocks have to fit into a multiprocessor, with their sums.
+constexpr std::int64_t kMaxFusedShared = 26 << 10, kMaxFusedSharedNvidia = 40 << 10;
+constexpr std::int64_t kReservedShared = 1
+                                         << 10;  ///< of a block, by the system or for small arrays
 constexpr std::uint32_t kThreads = 256;
 
 struct Card {
   bool amd;
   std::int64_t multiprocessors, mma_rows;
+  std::int64_t shared;  ///< bytes of a multiprocessor
 
   explicit Card(const device::GpuProperties& properties)
       : amd(properties.arch.starts_with("gfx")),
         multiprocessors(std::max(1, properties.multiprocessors)),
-        mma_rows(amd ? 16 : 8) {}
+        mma_rows(amd ? 16 : 8),
+        shared(std::int64_t(properties.shared_per_multiprocessor)) {}
 };
 
 std::int64_t k_tiles(const LinearWeight& weight) {
@@ -75,7 +80,8 @@ std::int64_t fused_shared_bytes(const LinearWeight& weight, const Card& card, st
 bool can_fuse(const LinearCall& call, const Card& card, std::int64_t rows) {
   return rows <= card.mma_rows &&
          rows * call.weight->padded_k * std::int64_t(size_of(call.x.dtype)) <= kMaxFusedBytes &&
-         fused_shared_bytes(*call.weight, card, rows) <= kMaxFusedShared;
+         fused_shared_bytes(*call.weight, card, rows) <=
+             (card.amd ? kMaxFusedShared : kMaxFusedSharedNvidia);
 }
 
 /// Columns whose sums registers can hold beside everything else.
@@ -247,11 +253,14 @@ device::Launch product_launch(const LinearCall& call, const Card& card, const Fo
         stage * (card.amd ? 2 : 3) + (form.columns == 128 ? kTileRows * form.columns * 4 : 0));
   }
   // Every block gets equally many strips.
-  const std::int64_t slots = card.multiprocessors * resident_blocks(form, card);
+  const std::int64_t shared = form.fused ? fused_shared_bytes(weight, card, params.source.rows) : 0;
+  const std::int64_t sums = 2 * kParts * kStripRows * form.columns * std::int64_t(sizeof(float));
+  const std::int64_t fitting = card.shared / (sums + shared + kReservedShared);
+  const std::int64_t slots =
+      card.multiprocessors * std::clamp<std::int64_t>(fitting, 1, resident_blocks(form, card));
   const std::int64_t blocks =
       ceil_div<std::int64_t>(params.strips, ceil_div<std::int64_t>(params.strips, slots));
-  return launch_of(blocks, 1,
-                   form.fused ? fused_shared_bytes(weight, card, params.source.rows) : 0);
+  return launch_of(blocks, 1, shared);
 }
 
 void multiply(Context& context, const LinearCall& call, const Card& card, const Form& form,
