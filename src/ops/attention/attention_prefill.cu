@@ -72,7 +72,7 @@ constexpr int kNever = 0x7fffffff;
 namespace isotope::gpu {
 
 /// Grid (ceil(rows / kTileRows) + num_seqs, kv_heads), kThreads threads; shared memory as attention_params.h says.
-// STREAMS K and V, narrow loads <= 5/4: with FP8, a scale for each key of a tile; its blocks
+// STREAMS K and V, narrow loads <= 3/2: with FP8, a scale for each key of a tile; its blocks
 KERNEL_BLOCKS(attention_prefill, AttentionParams, kThreads, kBlocks) {
   wait_for_predecessor();
   release_successor();
