@@ -19,6 +19,9 @@ constexpr int kColumns = kTiles * kMmaRows;
 /// gfx12 counts loads in order: waiting for inputs would wait for the weights asked for before them as well. So inputs
 /// that come from global memory are asked for together with the weights that they meet.
 constexpr bool kInputsInRing = !kAsyncCopies && !kFused;
+/// Slots that are filled before the inputs are there. The fused form needs the registers of the others to prepare the
+/// inputs; meanwhile their weights wait in the L2 cache.
+constexpr int kEarly = kFused && kAsyncCopies ? 1 : kDepth;
 constexpr int kPartial = kTiles * kAccumulators * kWarp;  ///< sums of a warp
 static_assert(kColumns <= 16 && (!kFused || kTiles == 1));
 
@@ -201,6 +204,17 @@ ISOTOPE_DEVICE void load_slot(const LinearDecodeParams& p, const Walk& walk, Slo
   load_tile(p, tile_offset(p, walk.load.strip, tile), walk.load.strip, tile, slot.w);
 }
 
+/// Asks for the weights of slots [kBegin, kEnd) of the ring, the first ones of the walk.
+template <int kBegin, int kEnd>
+ISOTOPE_DEVICE void fill_ring(const LinearDecodeParams& p, int total, Walk& walk, Slot (&ring)[kDepth]) {
+#pragma unroll
+  for (int d = kBegin; d < kEnd; ++d) {
+    if (kAsyncCopies && d >= total) break;
+    load_slot<!kAsyncCopies>(p, walk, ring[d]);
+    if (d + 1 < total) advance(walk.load, walk.per_part);
+  }
+}
+
 /// All warps' sums of a strip together, and the next strip begun.
 ISOTOPE_DEVICE void end_strip(const LinearDecodeParams& p, const Inputs& in, float* partials, Walk& walk) {
   partials += walk.turn * kParts * kPartial;
@@ -253,18 +267,14 @@ KERNEL_BLOCKS(linear_decode, LinearDecodeParams, kProductThreads, ISOTOPE_LINEAR
   const int total = (p.strips - block_x() + grid_x() - 1) / grid_x() * walk.per_part;
 
   Slot ring[kDepth];
-#pragma unroll
-  for (int d = 0; d < kDepth; ++d) {
-    if (kAsyncCopies && d >= total) break;
-    load_slot<!kAsyncCopies>(p, walk, ring[d]);
-    if (d + 1 < total) advance(walk.load, walk.per_part);
-  }
+  fill_ring<0, kEarly>(p, total, walk, ring);
   if (block_y() == 0)
-    prefetch_tiles(p, walk.use.strip, walk.first + min(kDepth, walk.count), walk.first + walk.count);
+    prefetch_tiles(p, walk.use.strip, walk.first + min(kEarly, walk.count), walk.first + walk.count);
 
   // Up to here only weights were read.
   wait_for_predecessor();
   if constexpr (kFused) prepare_inputs(p, scratch);
+  fill_ring<kEarly, kDepth>(p, total, walk, ring);
   const Inputs in = find_inputs(p);
   Cursor inputs = walk.use;
 #pragma unroll

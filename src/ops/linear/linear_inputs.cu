@@ -12,7 +12,8 @@ ISOTOPE_DEVICE void copy_row(const LinearInputsParams& p, int m, float* shared) 
   const LinearSource& s = p.source;
   i64 row = m < s.rows ? i64(m) : i64(-1);
   if (row >= 0 && s.row_index) row = s.row_index[m];
-  const float factor = row >= 0 && s.norm ? norm_factor(s, row, shared) : 1.0f;
+  Batch batch;
+  const float factor = row >= 0 && s.norm ? norm_factor(s, row, batch, shared) : 1.0f;
   float* out = static_cast<float*>(p.out) + i64(m) * s.padded_k;
   for (int i = thread_index() * 4; i < s.padded_k; i += kInputThreads * 4) {
     float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};

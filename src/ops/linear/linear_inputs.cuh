@@ -81,14 +81,52 @@ ISOTOPE_DEVICE float block_max(float v, float* shared) {
   return most;
 }
 
-/// 1 / sqrt(mean(x²) + eps), the same for all threads.
-ISOTOPE_DEVICE float norm_factor(const LinearSource& s, i64 row, float* shared) {
-  float sum = 0.0f;
-  for (int i = thread_index() * 4; i < s.k; i += kInputThreads * 4) {
-    float v[4];
-    load_four(s, row, i, v);
+/// Values of a row that a thread holds: groups of four, kBatchStride apart. They are asked for together, because one trip
+/// to memory after the other would cost more than the product of a small weight.
+constexpr int kBatch = 4;
+constexpr int kBatchStride = kInputThreads * 4;
+struct Batch {
+  float v[kBatch][4];
+};
+
+ISOTOPE_DEVICE void load_batch(const LinearSource& s, i64 row, int first, Batch& batch) {
+  if (!s.aligned) {
 #pragma unroll
-    for (int e = 0; e < 4; ++e) sum = fma(v[e], v[e], sum);
+    for (int b = 0; b < kBatch; ++b) load_four(s, row, first + b * kBatchStride, batch.v[b]);
+  } else if (s.bf16) {
+    const u16* x = static_cast<const u16*>(s.x) + row * s.stride;
+    Vec8 raw[kBatch] = {};
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b)
+      if (first + b * kBatchStride < s.k) raw[b] = load8(x + first + b * kBatchStride);
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) {
+      batch.v[b][0] = bf16_lo(raw[b].w[0]), batch.v[b][1] = bf16_hi(raw[b].w[0]);
+      batch.v[b][2] = bf16_lo(raw[b].w[1]), batch.v[b][3] = bf16_hi(raw[b].w[1]);
+    }
+  } else {
+    const float* x = static_cast<const float*>(s.x) + row * s.stride;
+    Vec16 raw[kBatch] = {};
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b)
+      if (first + b * kBatchStride < s.k) raw[b] = load16(x + first + b * kBatchStride);
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) batch.v[b][e] = float_of(raw[b].w[e]);
+  }
+}
+
+/// 1 / sqrt(mean(x²) + eps), the same for all threads.
+ISOTOPE_DEVICE float norm_factor(const LinearSource& s, i64 row, Batch& batch, float* shared) {
+  float sum = 0.0f;
+  // To padded_k, so that what lies behind k is held as zeros.
+  for (int first = thread_index() * 4; first < s.padded_k; first += kBatch * kBatchStride) {
+    load_batch(s, row, first, batch);
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) sum = fma(batch.v[b][e], batch.v[b][e], sum);
   }
   return rsqrt(block_sum(sum, shared) / float(s.k) + s.eps);
 }
@@ -112,55 +150,69 @@ ISOTOPE_DEVICE u8* element_address(const InputTarget& t, int i, int block) {
 ISOTOPE_DEVICE int scale_field(int field) { return min(max(field, 1), 253); }
 ISOTOPE_DEVICE float power_of_field(int field) { return float_of(u32(field) << 23); }
 
+/// Four values of a row, from element i on, where the product looks for them. Returns the largest magnitude of BF16
+/// values that wait for their row's scale.
+ISOTOPE_DEVICE float write_four(const InputTarget& t, int i, float (&v)[4]) {
+  const Vec8 rounded = {{bf16x2_of(v[0], v[1]), bf16x2_of(v[2], v[3])}};
+  if constexpr (kInputRowScales || kInputBlockScales) {
+    v[0] = bf16_lo(rounded.w[0]), v[1] = bf16_hi(rounded.w[0]);
+    v[2] = bf16_lo(rounded.w[1]), v[3] = bf16_hi(rounded.w[1]);
+  }
+  if constexpr (kInputBlockScales) {
+    float most = max(max(fabs(v[0]), fabs(v[1])), max(fabs(v[2]), fabs(v[3])));
+    most = warp_max(most);
+    const u32 bits = bits_of(most);
+    const int field = scale_field(262 - int(bits >> 23) - ((bits & 0x7fffffu) > 0x600000u ? 1 : 0));
+    const float scale = power_of_field(field);
+    float rest[4];
+    u32 hi = 0, lo = 0;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      v[e] *= scale;
+      if (isinf(v[e])) v[e] = float_of(0x7fc00000u);  // it would become 448
+    }
+#pragma unroll
+    for (int e = 0; e < 4; e += 2) {
+      const u16 codes = fp8x2_of(v[e], v[e + 1]);
+      float a, b;
+      fp8x2_to_f32(codes, &a, &b);
+      rest[e] = v[e] - a;
+      rest[e + 1] = v[e + 1] - b;
+      hi |= u32(codes) << (8 * e);
+      lo |= u32(fp8x2_of(rest[e], rest[e + 1])) << (8 * e);
+    }
+    *reinterpret_cast<u32*>(element_address(t, i, 0)) = hi;
+    *reinterpret_cast<u32*>(element_address(t, i, kInputVectors / 2)) = lo;
+    if (lane_index() == 0) t.scales[i / 128] = power_of_field(254 - field);
+    return 0.0f;
+  }
+  store8(element_address(t, i, 0), rounded);
+  return max(max(fabs(v[0]), fabs(v[1])), max(fabs(v[2]), fabs(v[3])));
+}
+
 /// Writes row `m` of the product (zeros if there is none). All 256 threads take part.
 ISOTOPE_DEVICE void prepare_row(const LinearSource& s, int m, const InputTarget& t, float* shared) {
   i64 row = m < s.rows ? i64(m) : i64(-1);
   if (row >= 0 && s.row_index) row = s.row_index[m];
   const bool idle = row < 0;
-  const float factor = !idle && s.norm ? norm_factor(s, row, shared) : 1.0f;
+  Batch batch;
+  const float factor = !idle && s.norm ? norm_factor(s, row, batch, shared) : 1.0f;
   float largest = 0.0f;
   // A warp's 128 values are one block of k.
-  for (int i = thread_index() * 4; i < s.padded_k; i += kInputThreads * 4) {
-    float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (!idle) {
-      load_four(s, row, i, v);
-      if (s.norm) multiply_norm(s, i, factor, v);
-    }
-    const Vec8 rounded = {{bf16x2_of(v[0], v[1]), bf16x2_of(v[2], v[3])}};
-    if constexpr (kInputRowScales || kInputBlockScales) {
-      v[0] = bf16_lo(rounded.w[0]), v[1] = bf16_hi(rounded.w[0]);
-      v[2] = bf16_lo(rounded.w[1]), v[3] = bf16_hi(rounded.w[1]);
-    }
-    if constexpr (kInputBlockScales) {
-      float most = max(max(fabs(v[0]), fabs(v[1])), max(fabs(v[2]), fabs(v[3])));
-      most = warp_max(most);
-      const u32 bits = bits_of(most);
-      const int field = scale_field(262 - int(bits >> 23) - ((bits & 0x7fffffu) > 0x600000u ? 1 : 0));
-      const float scale = power_of_field(field);
-      float rest[4];
-      u32 hi = 0, lo = 0;
+  for (int first = thread_index() * 4; first < s.padded_k; first += kBatch * kBatchStride) {
+    if (!idle && !(s.norm && s.k <= kBatch * kBatchStride)) load_batch(s, row, first, batch);
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        v[e] *= scale;
-        if (isinf(v[e])) v[e] = float_of(0x7fc00000u);  // it would become 448
-      }
+    for (int b = 0; b < kBatch; ++b) {
+      const int i = first + b * kBatchStride;
+      if (i >= s.padded_k) break;
+      float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+      if (!idle) {
 #pragma unroll
-      for (int e = 0; e < 4; e += 2) {
-        const u16 codes = fp8x2_of(v[e], v[e + 1]);
-        float a, b;
-        fp8x2_to_f32(codes, &a, &b);
-        rest[e] = v[e] - a;
-        rest[e + 1] = v[e + 1] - b;
-        hi |= u32(codes) << (8 * e);
-        lo |= u32(fp8x2_of(rest[e], rest[e + 1])) << (8 * e);
+        for (int e = 0; e < 4; ++e) v[e] = batch.v[b][e];
+        if (s.norm) multiply_norm(s, i, factor, v);
       }
-      *reinterpret_cast<u32*>(element_address(t, i, 0)) = hi;
-      *reinterpret_cast<u32*>(element_address(t, i, kInputVectors / 2)) = lo;
-      if (lane_index() == 0) t.scales[i / 128] = power_of_field(254 - field);
-    } else {
-      if constexpr (kInputRowScales)
-        largest = max(largest, max(max(fabs(v[0]), fabs(v[1])), max(fabs(v[2]), fabs(v[3]))));
-      store8(element_address(t, i, 0), rounded);
+      const float most = write_four(t, i, v);
+      if constexpr (kInputRowScales) largest = max(largest, most);
     }
   }
   if constexpr (kInputRowScales) {
