@@ -7,28 +7,31 @@
 
 namespace isotope::gpu {
 
-constexpr int kThreads = kPrefillThreadsGfx12, kBlocks = 3;
-constexpr int kChunks = kDim / 8;          ///< pieces of eight elements of a row
+constexpr int kThreads = kPrefillThreadsGfx12;
+constexpr int kBlocks = kFp8 && kDim > 64 ? 2 : 3;  ///< a multiprocessor; with three, widened FP8 would spill
+constexpr int kOctets = 16 / kKvBytes / 8;  ///< groups of eight elements that a 16-byte load brings
+constexpr int kChunks = kDim / 8 / kOctets;  ///< loads of a row
 constexpr int kKeyRow = kDim * 2 + 16;     ///< bytes of a key, and of an element of V for all keys: rows fall on other banks
 constexpr int kValueRow = kKeys * 2 + 16;
 constexpr int kValuesAt = kKeys * kKeyRow, kScalesAt = kValuesAt + kDim * kValueRow;
 constexpr int kBadAt = kScalesAt + (kFp8 ? 2 * kKeys * 4 : 0);
 static_assert(kBadAt + kThreads * 4 == prefill_shared_gfx12(kDim, kFp8));
 
-/// The first half of the threads carries K, the second V: a chunk of each of eight keys. K: keys l / kChunks and every
-/// kKeyStep-th from there; V: eight in a row. The threads of a short head that have nothing to carry do without.
-constexpr int kCarriers = kKeys / 8 * kChunks;
-constexpr int kKeyStep = kCarriers / kChunks;
-static_assert(kCarriers <= kThreads / 2 && kKeyStep == 8);
+/// The first half of the threads carries K, the second V: a chunk of each of kCarried keys. K: keys l / kChunks and every
+/// kKeyStep-th from there; V: kCarried in a row. The threads of a short head that have nothing to carry do without.
+constexpr int kCarried = 8 / kOctets;
+constexpr int kCarriers = kKeys / kCarried * kChunks;
+constexpr int kKeyStep = kKeys / kCarried;
+static_assert(kCarriers <= kThreads / 2);
 struct Carried {
-  u32 w[8][kFp8 ? 2 : 4];
+  u32 w[kCarried][4];
   float scale;  ///< of key thread % 64: threads 0 … 63 of K, 64 … 127 of V
 };
 ISOTOPE_DEVICE bool carries_values() { return thread_index() >= kThreads / 2; }
 ISOTOPE_DEVICE int carrier() { return thread_index() % (kThreads / 2); }
 ISOTOPE_DEVICE int carried_key(int i) {
   const int at = carrier() / kChunks;
-  return carries_values() ? at * 8 + i : at + i * kKeyStep;
+  return carries_values() ? at * kCarried + i : at + i * kKeyStep;
 }
 
 /// Keys first … first + 63; those behind `last` are read as `last`.
@@ -40,63 +43,69 @@ ISOTOPE_DEVICE void fetch(const AttentionParams& p, const QueryTile& tile, int f
   if (carrier() >= kCarriers) return;
   const u8* cache = static_cast<const u8*>(carries_values() ? p.v : p.k);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < kCarried; ++i) {
     const i64 vector = key_vector(p, p.block_tables + tile.table, tile.kv_head, min(first + carried_key(i), tile.last));
-    const u8* from = cache + (vector * kDim + carrier() % kChunks * 8) * kKvBytes;
-    if constexpr (kFp8) {
-      const Vec8 v = load8(from);
-      to.w[i][0] = v.w[0];
-      to.w[i][1] = v.w[1];
-    } else {
-      const Vec16 v = load16(from);
+    const Vec16 v = load16(cache + vector * (kDim * kKvBytes) + carrier() % kChunks * 16);
 #pragma unroll
-      for (int w = 0; w < 4; ++w) to.w[i][w] = v.w[w];
-    }
+    for (int w = 0; w < 4; ++w) to.w[i][w] = v.w[w];
   }
 }
 
-/// Into shared memory. Values that are not finite become 0; *bad the position of the first such key of this thread's.
+/// Eight elements of each key that is carried, V's transposed, into shared memory. Values that are not finite become 0; *bad the
+/// position of the first such key of this thread's.
 template <bool masked>
-ISOTOPE_DEVICE void put(const Carried& from, int first, u8* shared, int* bad) {
-  if constexpr (kFp8)
-    if (thread_index() < 2 * kKeys) reinterpret_cast<float*>(shared + kScalesAt)[thread_index()] = from.scale;
-  if (carrier() >= kCarriers) return;
-  Vec16 x[8];
-#pragma unroll
-  for (int i = 0; i < 8; ++i) {
-#pragma unroll
-    for (int w = 0; w < 4; ++w) {
-      if constexpr (kFp8)
-        x[i].w[w] = fp8x2_to_bf16x2(u16(from.w[i][w / 2] >> w % 2 * 16));
-      else
-        x[i].w[w] = from.w[i][w];
-    }
-  }
-  const int chunk = carrier() % kChunks;
+ISOTOPE_DEVICE void put_octet(Vec16 (&x)[kCarried], int octet, int first, u8* shared, int* bad) {
   if (!carries_values()) {
 #pragma unroll
-    for (int i = 0; i < 8; ++i) store16(shared + carried_key(i) * kKeyRow + chunk * 16, x[i]);
+    for (int i = 0; i < kCarried; ++i) store16(shared + carried_key(i) * kKeyRow + octet * 16, x[i]);
     return;
   }
   if constexpr (masked) {
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
+    for (int i = 0; i < kCarried; ++i) {
       if (!any_special(x[i])) continue;
       x[i] = {};
       *bad = min(*bad, first + carried_key(i));
     }
   }
-  u8* to = shared + kValuesAt + chunk * 8 * kValueRow + carried_key(0) * 2;
+  u8* to = shared + kValuesAt + octet * 8 * kValueRow + carried_key(0) * 2;
 #pragma unroll
   for (int e = 0; e < 8; e += 2) {
-    Vec16 even, odd;
+    u32 even[kCarried / 2], odd[kCarried / 2];
 #pragma unroll
-    for (int w = 0; w < 4; ++w) {
-      even.w[w] = low_halves(x[2 * w].w[e / 2], x[2 * w + 1].w[e / 2]);
-      odd.w[w] = high_halves(x[2 * w].w[e / 2], x[2 * w + 1].w[e / 2]);
+    for (int w = 0; w < kCarried / 2; ++w) {
+      even[w] = low_halves(x[2 * w].w[e / 2], x[2 * w + 1].w[e / 2]);
+      odd[w] = high_halves(x[2 * w].w[e / 2], x[2 * w + 1].w[e / 2]);
     }
-    store16(to + e * kValueRow, even);
-    store16(to + (e + 1) * kValueRow, odd);
+    if constexpr (kCarried == 8) {
+      store16(to + e * kValueRow, {{even[0], even[1], even[2], even[3]}});
+      store16(to + (e + 1) * kValueRow, {{odd[0], odd[1], odd[2], odd[3]}});
+    } else {
+      store8(to + e * kValueRow, {{even[0], even[1]}});
+      store8(to + (e + 1) * kValueRow, {{odd[0], odd[1]}});
+    }
+  }
+}
+
+template <bool masked>
+ISOTOPE_DEVICE void put(const Carried& from, int first, u8* shared, int* bad) {
+  if constexpr (kFp8)
+    if (thread_index() < 2 * kKeys) reinterpret_cast<float*>(shared + kScalesAt)[thread_index()] = from.scale;
+  if (carrier() >= kCarriers) return;
+#pragma unroll
+  for (int octet = 0; octet < kOctets; ++octet) {
+    Vec16 x[kCarried];
+#pragma unroll
+    for (int i = 0; i < kCarried; ++i) {
+#pragma unroll
+      for (int w = 0; w < 4; ++w) {
+        if constexpr (kFp8)
+          x[i].w[w] = fp8x2_to_bf16x2(u16(from.w[i][octet * 2 + w / 2] >> w % 2 * 16));
+        else
+          x[i].w[w] = from.w[i][w];
+      }
+    }
+    put_octet<masked>(x, carrier() % kChunks * kOctets + octet, first, shared, bad);
   }
 }
 
