@@ -26,15 +26,16 @@ quietly() {
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
   elif command -v sudo >/dev/null; then sudo "$@"
-  else die "packages are missing and neither root nor sudo is there; install: $(tr '\n' ' ' <"$root/tools/packages.txt")"
+  else die "packages are missing and neither root nor sudo is there; install them first"
   fi
 }
 
+# install_packages FILE...: lists of Debian packages.
 install_packages() {
   local missing=() package
   while read -r package; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-  done <"$root/tools/packages.txt"
+  done < <(cat "$@")
   [ ${#missing[@]} = 0 ] && return
   command -v apt-get >/dev/null || die "this needs Debian 12 or later; missing packages: ${missing[*]}"
   say "installing ${#missing[@]} packages: ${missing[*]}"
