@@ -167,6 +167,7 @@ std::string_view strip(std::string_view text, Side side,
 std::size_t find(std::string_view text, std::string_view needle, std::size_t from) {
   if (from > text.size()) return std::string_view::npos;
   if (needle.empty()) return from;
+  if (needle.size() == 1) return text.find(needle[0], from);
   // memmem takes linear time; std::string_view::find may take the product of both lengths.
   const void* found = memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
   if (!found) return std::string_view::npos;
