@@ -108,7 +108,9 @@ TEST(Batching, IsFasterAndBitIdentical) {
   fmt::print("{} requests: {:.2f} s one after another, {:.2f} s together ({:.1f} times faster)\n",
              kRequests, alone_seconds, together_seconds, alone_seconds / together_seconds);
   expect_same_bits(alone, together);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which would be what is timed
   EXPECT_LT(together_seconds, alone_seconds);
+#endif
 }
 
 TEST(Batching, WithoutBatchInvarianceTokensAgreeWhereTheGapIsClear) {

@@ -164,7 +164,9 @@ TEST(Engine, TogetherIsFasterThanOneByOneAndTheSameToTheBit) {
   const std::chrono::duration<double> one_by_one = middle - start, batched = Clock::now() - middle;
   fmt::print("32 requests one by one {:.2f} s, together {:.2f} s\n", one_by_one.count(),
              batched.count());
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which would be what is timed
   EXPECT_LT(batched, one_by_one);
+#endif
   for (std::size_t i = 0; i < requests.size(); ++i) expect_same_bits(alone[i], together[i]);
 }
 

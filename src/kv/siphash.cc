@@ -48,7 +48,7 @@ SipWords siphash128(const SipWords& key, std::span<const std::byte> message) {
     state.absorb(word);
   }
   std::uint64_t last = std::uint64_t(message.size()) << 56;
-  std::memcpy(&last, message.data() + i, message.size() - i);
+  if (i < message.size()) std::memcpy(&last, message.data() + i, message.size() - i);
   state.absorb(last);
 
   SipWords digest;
