@@ -157,8 +157,9 @@ ISOTOPE_DEVICE float fp8_scale(const Piece& x) {
 
 /// Grid (rows, ceil((heads + 2·kv_heads) / kHeads)), kThreads threads. Idle rows (slot -1) write their q only.
 KERNEL(rope_store, RopeStoreParams, kThreads) {
-  SHARED(float, cosines, kHalf);
-  SHARED(float, sines, kHalf);
+  // Whole chunks: compilers read them as vectors, also where the last elements are not wanted.
+  SHARED(float, cosines, kChunks * kElements);
+  SHARED(float, sines, kChunks * kElements);
   constexpr int kAngles = (kHalf + kThreads - 1) / kThreads;
   u64 steps[kAngles];
 #pragma unroll
