@@ -73,11 +73,12 @@ def test_usage_has_counts_and_times(client):
 
 
 def test_streamed_is_what_is_not_streamed(client):
-    fields = {"max_tokens": 60, "temperature": 1.0, "seed": 7, "logprobs": 2}
+    fields = {"max_tokens": 200, "temperature": 1.0, "seed": 7, "logprobs": 2}
     whole = complete(client, **fields).choices[0]
     chunks = list(complete(client, stream=True, stream_options={"include_usage": True}, **fields))
-    assert len(chunks) > 10
-    assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens == 60
+    # In pieces; how many depends on the machine, because tokens that are ready together share an event.
+    assert len(chunks) > 3
+    assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens == 200
     assert chunks[-1].usage.ttft_ms > 0
     choices = [chunk.choices[0] for chunk in chunks[:-1]]
     assert "".join(choice.text for choice in choices) == whole.text

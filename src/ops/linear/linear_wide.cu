@@ -138,8 +138,6 @@ ISOTOPE_DEVICE void walk_tiles(const LinearDecodeParams& p, int at, Walk& walk, 
       if (kAlways || ahead < walk.end) store_inputs(stages + target * kStageBytes, walk.held);
     if (kAlways || tile + kDepth < walk.end)
       load_tile(p, tile_offset(p, walk.strip, tile + kDepth), walk.strip, tile + kDepth, ring[d]);
-    // Registers hold too few tiles to keep memory busy: the L2 cache runs further ahead.
-    if (lane_index() == 0) prefetch_tiles(p, walk.strip, tile + kPrefetch, min(tile + kPrefetch + 1, walk.end));
     walk.stage = walk.stage + 1 == kStages ? 0 : walk.stage + 1;
     if (--walk.left == 0) {
       end_part(walk.parts++ == 0, walk.total, group);
