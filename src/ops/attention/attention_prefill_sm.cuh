@@ -231,6 +231,7 @@ ISOTOPE_DEVICE int first_bad(const int* bad) {
 /// Through the shared memory of the queries, of which a warp reads its own rows only, to whole vectors.
 ISOTOPE_DEVICE void store_tile(const AttentionParams& p, const QueryTile& tile, PrefillState& x, int bad, u8* shared) {
   const int lane = lane_index(), g = lane / 4, t = lane % 4;
+  warp_barrier();  // every lane has read the queries for the last time
 #pragma unroll
   for (int i = 0; i < kOperands; ++i) {
 #pragma unroll
