@@ -270,6 +270,8 @@ KERNEL_BLOCKS(linear_decode, LinearDecodeParams, kProductThreads, ISOTOPE_LINEAR
   fill_ring<0, kEarly>(p, total, walk, ring);
   if (block_y() == 0)
     prefetch_tiles(p, walk.use.strip, walk.first + min(kEarly, walk.count), walk.first + walk.count);
+  if (kFused && p.source.norm)
+    for (int i = thread_index() * 32; i < p.source.k; i += kProductThreads * 32) prefetch_l2(p.source.norm + i);
 
   // Up to here only weights were read.
   wait_for_predecessor();

@@ -9,6 +9,7 @@
 #include "ops/gpu/kernel_library.h"
 #include "ops/linear/linear_decode_params.h"
 #include "ops/linear/linear_gpu.h"
+#include "ops/linear/linear_wide_wgmma.h"
 
 namespace isotope::ops::gpu {
 namespace {
@@ -33,15 +34,17 @@ constexpr std::int64_t kReservedShared = 1
 constexpr std::uint32_t kThreads = 256;
 
 struct Card {
-  bool amd;
+  bool amd, wgmma;
   std::int64_t multiprocessors, mma_rows;
-  std::int64_t shared;  ///< bytes of a multiprocessor
+  std::int64_t shared, shared_per_block;  ///< bytes of a multiprocessor; what a block can have
 
   explicit Card(const device::GpuProperties& properties)
       : amd(properties.arch.starts_with("gfx")),
+        wgmma(properties.arch == "sm_90a"),
         multiprocessors(std::max(1, properties.multiprocessors)),
         mma_rows(amd ? 16 : 8),
-        shared(std::int64_t(properties.shared_per_multiprocessor)) {}
+        shared(std::int64_t(properties.shared_per_multiprocessor)),
+        shared_per_block(std::int64_t(properties.shared_per_block)) {}
 };
 
 std::int64_t k_tiles(const LinearWeight& weight) {
@@ -51,6 +54,7 @@ std::int64_t k_tiles(const LinearWeight& weight) {
 /// Into how many groups the parts of k are put, each a block of the form for many rows: as few as
 /// give every multiprocessor its share.
 std::int64_t groups_of(const LinearWeight& weight, const Card& card) {
+  if (card.wgmma) return wgmma_groups(weight, card.multiprocessors);
   const std::int64_t tiles = weight.padded_n / kTileRows;
   const std::int64_t slots = card.multiprocessors * (card.amd ? 2 : 1);
   const auto cost = [&](std::int64_t groups) {
@@ -87,7 +91,7 @@ bool can_fuse(const LinearCall& call, const Card& card, std::int64_t rows) {
 /// Columns whose sums registers can hold beside everything else.
 std::int64_t most_columns(const LinearWeight& weight, const Card& card) {
   const bool tight = weight.dtype == DType::bf16 || weight.scales_per_feature;
-  return card.amd || tight ? 64 : 128;
+  return card.amd || (tight && !card.wgmma) ? 64 : 128;
 }
 
 Form form_for(const LinearCall& call, const Card& card, std::int64_t rows) {
@@ -118,11 +122,18 @@ Names names_of(const LinearWeight& weight) {
                                       : 1};
 }
 
-KernelName inputs_kernel(const LinearWeight& weight) {
+/// Whether the product takes its inputs as operands of wgmma.
+bool takes_operands(const LinearWeight& weight, const Form& form, const Card& card) {
+  return card.wgmma && form.wide() && weight.dtype != DType::f32;
+}
+
+KernelName inputs_kernel(const LinearWeight& weight, bool operands) {
   jit::Unit unit;
-  unit.name = fmt::format("linear_inputs<{}>", names_of(weight).dtype);
+  unit.name =
+      fmt::format("linear_inputs<{}{}>", names_of(weight).dtype, operands ? ",operands" : "");
   unit.file = "ops/linear/linear_inputs.cu";
   unit.defines = {{"ISOTOPE_LINEAR_WEIGHT", define(std::int64_t(size_of(weight.dtype)))}};
+  if (operands) unit.defines.emplace_back("ISOTOPE_LINEAR_OPERANDS", "1");
   return {unit, "linear_inputs"};
 }
 
@@ -138,6 +149,10 @@ std::int64_t ring_depth(const LinearWeight& weight, const Form& form, const Card
   return card.amd && form.wide() && weight.scales_per_feature ? 1 : 2;
 }
 
+WgmmaCut cut_of(const LinearWeight& weight, const Form& form, const Card& card) {
+  return wgmma_cut(weight, form.columns, card.multiprocessors, card.shared_per_block);
+}
+
 KernelName product_kernel(const LinearWeight& weight, const Form& form, const Card& card) {
   const Names names = names_of(weight);
   jit::Unit unit;
@@ -149,13 +164,27 @@ KernelName product_kernel(const LinearWeight& weight, const Form& form, const Ca
     unit.file = "ops/linear/linear_f32.cu";
     return {unit, "linear_f32"};
   }
-  unit.name = fmt::format("linear_decode<{}{},columns={}{}>", names.dtype, names.scales,
+  const bool operands = takes_operands(weight, form, card);
+  unit.name = fmt::format("linear_decode<{}{},columns={}{}", names.dtype, names.scales,
                           form.columns, form.fused ? ",fused" : "");
-  unit.file = form.wide() ? "ops/linear/linear_wide.cu" : "ops/linear/linear_decode.cu";
   unit.defines.emplace_back("ISOTOPE_LINEAR_TILES", define(form.columns / card.mma_rows));
-  unit.defines.emplace_back("ISOTOPE_LINEAR_FUSED", form.fused ? "1" : "0");
-  unit.defines.emplace_back("ISOTOPE_LINEAR_BLOCKS", define(resident_blocks(form, card)));
-  return {unit, form.wide() ? "linear_wide" : "linear_decode"};
+  if (operands) {
+    const WgmmaCut cut = cut_of(weight, form, card);
+    unit.name += fmt::format(",groups={},rows={}", cut.groups, cut.rows);
+    unit.defines.emplace_back("ISOTOPE_LINEAR_GROUPS", define(cut.groups));
+    unit.defines.emplace_back("ISOTOPE_LINEAR_ROWS", define(cut.rows));
+    unit.defines.emplace_back("ISOTOPE_LINEAR_CLUSTER", define(cut.blocks));
+    unit.defines.emplace_back("ISOTOPE_LINEAR_STAGES", define(cut.stages));
+  } else {
+    unit.defines.emplace_back("ISOTOPE_LINEAR_FUSED", form.fused ? "1" : "0");
+    unit.defines.emplace_back("ISOTOPE_LINEAR_BLOCKS", define(resident_blocks(form, card)));
+  }
+  unit.name += ">";
+  const std::string function = !form.wide() ? "linear_decode"
+                               : operands   ? "linear_wide_wgmma"
+                                            : "linear_wide";
+  unit.file = "ops/linear/" + function + ".cu";
+  return {unit, function};
 }
 
 bool is_aligned(const LinearCall& call) {
@@ -225,7 +254,7 @@ void prepare(Context& context, const LinearCall& call, const Card& card, const F
   inputs.source = params.source;
   inputs.out = workspace.take(std::size_t(rows * weight.padded_k * (f32 ? 4 : 2)));
   inputs.scales = static_cast<float*>(workspace.take(std::size_t(scales) * sizeof(float)));
-  if (!f32 && form.wide() && params.groups > 1) {
+  if (!f32 && form.wide() && params.groups > 1 && !takes_operands(weight, form, card)) {
     const std::int64_t tiles = weight.padded_n / kTileRows;
     inputs.num_counters = int(tiles * form.passes);
     inputs.counters =
@@ -236,7 +265,8 @@ void prepare(Context& context, const LinearCall& call, const Card& card, const F
   params.inputs = inputs.out;
   params.input_scales = inputs.scales;
   params.counters = inputs.counters;
-  context.kernels().launch(inputs_kernel(weight), launch_of(rows), inputs);
+  context.kernels().launch(inputs_kernel(weight, takes_operands(weight, form, card)),
+                           launch_of(rows), inputs);
 }
 
 device::Launch product_launch(const LinearCall& call, const Card& card, const Form& form,
@@ -244,6 +274,12 @@ device::Launch product_launch(const LinearCall& call, const Card& card, const Fo
   const LinearWeight& weight = *call.weight;
   if (weight.dtype == DType::f32)
     return launch_of(ceil_div<std::int64_t>(params.strips, 8), ceil_div(params.source.rows, 8));
+  if (takes_operands(weight, form, card)) {
+    const WgmmaCut cut = cut_of(weight, form, card);
+    device::Launch launch = launch_of(cut.grid, form.passes, cut.shared_bytes);
+    launch.threads = kThreads + 128;
+    return launch;
+  }
   if (form.wide()) {
     const bool scales = card.amd && weight.dtype == DType::f8_e4m3;
     const std::int64_t stage =

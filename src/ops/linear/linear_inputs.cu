@@ -1,6 +1,7 @@
 // Inputs of a product in the order of its fragments (linear_fragments.cuh): one block an input row, grid as many as whole
 // tiles have; rows that do not exist become zeros.
-//   out [ceil(rows / kMmaRows)][steps][kInputVectors][kMmaRows][kLanesPerRow] vectors; F32 weights: [rows][padded_k] f32
+//   out [ceil(rows / kMmaRows)][steps][kInputVectors][kMmaRows][kLanesPerRow] vectors; F32 weights: [rows][padded_k] f32;
+//     operand order: [tiles of k][ceil(rows / kMmaRows)][products of 16 values][2][kMmaRows] vectors
 //   scales [rows] or [rows][padded_k / 128] f32
 #include "ops/gpu/portable.cuh"
 #include "ops/linear/linear_decode_params.h"
@@ -25,26 +26,51 @@ ISOTOPE_DEVICE void copy_row(const LinearInputsParams& p, int m, float* shared) 
   }
 }
 
+ISOTOPE_DEVICE InputTarget target_of(const LinearInputsParams& p, int m) {
+  const LinearSource& s = p.source;
+  InputTarget target{};
+  target.tile_rows = kMmaRows;
+  target.row = m % kMmaRows;
+  target.scales = p.scales + (kInputBlockScales ? i64(m) * (s.padded_k / 128) : i64(m));
+  if constexpr (kOperandOrder) {
+    constexpr int kOperandBytes = kMmaRows * kTileValues * 2;
+    target.tile = static_cast<u8*>(p.out) + m / kMmaRows * kOperandBytes;
+    target.k_stride = i64(grid_x() / kMmaRows) * kOperandBytes;
+  } else {
+    target.tile = static_cast<u8*>(p.out) + m / kMmaRows * (i64(s.padded_k / kStepValues) * kInputVectors * (kWarp * 16));
+  }
+  return target;
+}
+
+template <int kGroups>
+ISOTOPE_DEVICE void write_held_row(const LinearInputsParams& p, float* shared) {
+  HeldRow<kGroups> g;
+  load_norm(p.source, g);
+  wait_for_predecessor();
+  prepare_held_row(p.source, block_x(), target_of(p, block_x()), g, shared);
+}
+
 // STREAMS nothing
 KERNEL(linear_inputs, LinearInputsParams, kInputThreads) {
   SHARED(float, shared, kInputWarps);
   release_successor();
-  wait_for_predecessor();
-  const int m = block_x();
-  if (m == 0)
-    for (int i = thread_index(); i < p.num_counters; i += kInputThreads) p.counters[i] = 0;
+  const LinearSource& s = p.source;
   if constexpr (kWeightBytes == 4) {
-    copy_row(p, m, shared);
+    wait_for_predecessor();
+    copy_row(p, block_x(), shared);
+  } else if constexpr (kInputBlockScales) {
+    wait_for_predecessor();
+    prepare_row(s, block_x(), target_of(p, block_x()), shared);
+  } else if (s.aligned && s.padded_k <= 4 * kBatchStride) {
+    write_held_row<4>(p, shared);
+  } else if (s.aligned && s.padded_k <= 12 * kBatchStride) {
+    write_held_row<12>(p, shared);
   } else {
-    const LinearSource& s = p.source;
-    const i64 tile_bytes = i64(s.padded_k / kStepValues) * kInputVectors * (kWarp * 16);
-    InputTarget target;
-    target.tile = static_cast<u8*>(p.out) + m / kMmaRows * tile_bytes;
-    target.tile_rows = kMmaRows;
-    target.row = m % kMmaRows;
-    target.scales = p.scales + (kInputBlockScales ? i64(m) * (s.padded_k / 128) : i64(m));
-    prepare_row(s, m, target, shared);
+    wait_for_predecessor();
+    prepare_row(s, block_x(), target_of(p, block_x()), shared);
   }
+  if (block_x() == 0)
+    for (int i = thread_index(); i < p.num_counters; i += kInputThreads) p.counters[i] = 0;
 }
 
 }  // namespace isotope::gpu

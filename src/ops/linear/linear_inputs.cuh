@@ -1,5 +1,7 @@
 // One input row of a product, normed or as it is, brought into the order of the fragments by 256 threads. The same
 // arithmetic whether a kernel of its own does it or the product's prologue.
+//
+//   ISOTOPE_LINEAR_OPERANDS  1: the order in which wgmma reads 16-bit operands from shared memory (linear_wide_wgmma.cu)
 #pragma once
 
 #include "ops/linear/linear_decode_params.h"
@@ -10,9 +12,16 @@ namespace isotope::gpu {
 constexpr int kInputThreads = 256;
 constexpr int kInputWarps = kInputThreads / kWarp;
 
+#if defined(ISOTOPE_LINEAR_OPERANDS)
+constexpr bool kOperandOrder = ISOTOPE_LINEAR_OPERANDS;
+#else
+constexpr bool kOperandOrder = false;
+#endif
+
 /// Where a row goes: row `row` of a tile of `tile_rows` (≤ kMmaRows) rows.
 struct InputTarget {
   u8* tile;
+  i64 k_stride;   ///< operand order: bytes from a tile of k to the next
   float* scales;  ///< of this row: one, or one for each 128 values of k
   int tile_rows, row;
 };
@@ -146,6 +155,33 @@ ISOTOPE_DEVICE u8* element_address(const InputTarget& t, int i, int block) {
   return t.tile + index * 16 + within;
 }
 
+/// Operand order: elements [i, i + 2) of a row; i + 2 and i + 3 are 128 bytes behind. Each product of 16 values of k has two
+/// cores of 8 rows × 16 bytes; values come to the same places of the same products as in the order of fragments.
+ISOTOPE_DEVICE u8* operand_address(const InputTarget& t, int i) {
+  const int tile = i / kTileValues, step = i % kTileValues / kStepValues;
+  const int v = i % kStepValues / kVectorValues, e = i % kVectorValues;
+  return t.tile + tile * t.k_stride + (step * 2 * kInputVectors + e / 4) * 256 + t.row * 16 + v * 4;
+}
+
+/// Elements [i, i + 4) of a row, 16 bits each.
+ISOTOPE_DEVICE void store_values(const InputTarget& t, int i, Vec8 values) {
+  if constexpr (kOperandOrder) {
+    u8* const to = operand_address(t, i);
+    *reinterpret_cast<u32*>(to) = values.w[0];
+    *reinterpret_cast<u32*>(to + 128) = values.w[1];
+  } else {
+    store8(element_address(t, i, 0), values);
+  }
+}
+ISOTOPE_DEVICE Vec8 stored_values(const InputTarget& t, int i) {
+  if constexpr (kOperandOrder) {
+    const u8* const from = operand_address(t, i);
+    return {{load4(from), load4(from + 128)}};
+  } else {
+    return load8(element_address(t, i, 0));
+  }
+}
+
 /// The power of two 2^(target - exponent of `largest`) as the exponent field of a float, and its inverse.
 ISOTOPE_DEVICE int scale_field(int field) { return min(max(field, 1), 253); }
 ISOTOPE_DEVICE float power_of_field(int field) { return float_of(u32(field) << 23); }
@@ -186,8 +222,20 @@ ISOTOPE_DEVICE float write_four(const InputTarget& t, int i, float (&v)[4]) {
     if (lane_index() == 0) t.scales[i / 128] = power_of_field(254 - field);
     return 0.0f;
   }
-  store8(element_address(t, i, 0), rounded);
+  store_values(t, i, rounded);
   return max(max(fabs(v[0]), fabs(v[1])), max(fabs(v[2]), fabs(v[3])));
+}
+
+/// BF16 values on their way to F16.
+ISOTOPE_DEVICE Vec8 rescaled(Vec8 a, float scale) {
+  return {{f16x2_of(bf16_lo(a.w[0]) * scale, bf16_hi(a.w[0]) * scale),
+           f16x2_of(bf16_lo(a.w[1]) * scale, bf16_hi(a.w[1]) * scale)}};
+}
+/// The exponent field of the row's scale, and the row's scale for the product.
+ISOTOPE_DEVICE int row_scale_field(const InputTarget& t, float largest, float* shared) {
+  const int field = scale_field(268 - int(bits_of(block_max(largest, shared)) >> 23));
+  if (thread_index() == 0) t.scales[0] = power_of_field(254 - field);
+  return field;
 }
 
 /// Writes row `m` of the product (zeros if there is none). All 256 threads take part.
@@ -217,15 +265,98 @@ ISOTOPE_DEVICE void prepare_row(const LinearSource& s, int m, const InputTarget&
   }
   if constexpr (kInputRowScales) {
     // The exponent is known only now: BF16 becomes F16 where it lies, each thread its own.
-    const int field = scale_field(268 - int(bits_of(block_max(largest, shared)) >> 23));
-    const float scale = power_of_field(field);
-    for (int i = thread_index() * 4; i < s.padded_k; i += kInputThreads * 4) {
-      u8* at = element_address(t, i, 0);
-      const Vec8 a = load8(at);
-      store8(at, {{f16x2_of(bf16_lo(a.w[0]) * scale, bf16_hi(a.w[0]) * scale),
-                   f16x2_of(bf16_lo(a.w[1]) * scale, bf16_hi(a.w[1]) * scale)}});
+    const float scale = power_of_field(row_scale_field(t, largest, shared));
+    for (int i = thread_index() * 4; i < s.padded_k; i += kInputThreads * 4)
+      store_values(t, i, rescaled(stored_values(t, i), scale));
+  }
+}
+
+/// Values of a row that a thread has from the beginning to the end: groups of four, kBatchStride apart.
+template <int kGroups>
+struct HeldRow {
+  float v[kGroups][4];
+};
+
+/// The norm's factors; zeros where there are none. They never change, so they may be read early.
+template <int kGroups>
+ISOTOPE_DEVICE void load_norm(const LinearSource& s, HeldRow<kGroups>& g) {
+#pragma unroll
+  for (int b = 0; b < kGroups; ++b) {
+    const int i = thread_index() * 4 + b * kBatchStride;
+    g.v[b][0] = g.v[b][1] = g.v[b][2] = g.v[b][3] = 0.0f;
+    if (s.norm && i < s.k) {
+      const Vec16 a = load16(s.norm + i);
+#pragma unroll
+      for (int e = 0; e < 4; ++e) g.v[b][e] = float_of(a.w[e]);
     }
-    if (thread_index() == 0) t.scales[0] = power_of_field(254 - field);
+  }
+}
+
+template <int kGroups>
+ISOTOPE_DEVICE void load_row(const LinearSource& s, i64 row, HeldRow<kGroups>& x) {
+  static_assert(kGroups % kBatch == 0);
+#pragma unroll
+  for (int b = 0; b < kGroups; b += kBatch) {
+    Batch batch;
+    load_batch(s, row, thread_index() * 4 + b * kBatchStride, batch);
+#pragma unroll
+    for (int j = 0; j < kBatch; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) x.v[b + j][e] = batch.v[j][e];
+  }
+}
+
+template <int kGroups>
+ISOTOPE_DEVICE void multiply_norm(const LinearSource& s, const HeldRow<kGroups>& g, HeldRow<kGroups>& x, float* shared) {
+  float sum = 0.0f;
+#pragma unroll
+  for (int b = 0; b < kGroups; ++b)
+#pragma unroll
+    for (int e = 0; e < 4; ++e) sum = fma(x.v[b][e], x.v[b][e], sum);
+  const float factor = rsqrt(block_sum(sum, shared) / float(s.k) + s.eps);
+#pragma unroll
+  for (int b = 0; b < kGroups; ++b)
+#pragma unroll
+    for (int e = 0; e < 4; ++e) x.v[b][e] = x.v[b][e] * factor * g.v[b][e];
+}
+
+/// The same as prepare_row, bit for bit, for aligned rows of at most kGroups · kBatchStride values: they are read once, all
+/// together, and written once. `g`: by load_norm. Not for kInputBlockScales.
+template <int kGroups>
+ISOTOPE_DEVICE void prepare_held_row(const LinearSource& s, int m, const InputTarget& t, const HeldRow<kGroups>& g,
+                                     float* shared) {
+  i64 row = m < s.rows ? i64(m) : i64(-1);
+  if (row >= 0 && s.row_index) row = s.row_index[m];
+  Vec8 values[kGroups] = {};  // BF16
+  if (row >= 0 && s.bf16 && !s.norm) {
+    const u16* x = static_cast<const u16*>(s.x) + row * s.stride;
+#pragma unroll
+    for (int b = 0; b < kGroups; ++b) {
+      const int i = thread_index() * 4 + b * kBatchStride;
+      if (i < s.k) values[b] = load8(x + i);
+    }
+  } else if (row >= 0) {
+    HeldRow<kGroups> x;
+    load_row(s, row, x);
+    if (s.norm) multiply_norm(s, g, x, shared);
+#pragma unroll
+    for (int b = 0; b < kGroups; ++b)
+      values[b] = {{bf16x2_of(x.v[b][0], x.v[b][1]), bf16x2_of(x.v[b][2], x.v[b][3])}};
+  }
+  float scale = 1.0f;
+  if constexpr (kInputRowScales) {
+    float largest = 0.0f;
+#pragma unroll
+    for (int b = 0; b < kGroups; ++b)
+#pragma unroll
+      for (int j = 0; j < 2; ++j)
+        largest = max(largest, max(fabs(bf16_lo(values[b].w[j])), fabs(bf16_hi(values[b].w[j]))));
+    scale = power_of_field(row_scale_field(t, largest, shared));
+  }
+#pragma unroll
+  for (int b = 0; b < kGroups; ++b) {
+    const int i = thread_index() * 4 + b * kBatchStride;
+    if (i < s.padded_k) store_values(t, i, kInputRowScales ? rescaled(values[b], scale) : values[b]);
   }
 }
 

@@ -8,20 +8,16 @@
 //
 //   ISOTOPE_LINEAR_TILES   tiles of kMmaRows columns
 #include "ops/gpu/portable.cuh"
-#include "ops/linear/linear_decode.cuh"
+#include "ops/linear/linear_wide.cuh"
 
 namespace isotope::gpu {
 
-constexpr int kTiles = ISOTOPE_LINEAR_TILES;
-constexpr int kColumns = kTiles * kMmaRows;
 constexpr int kTileVectors = kInputVectors * 2 * kWarp;  ///< inputs for one tile of k, of one tile of columns
 constexpr int kStageVectors = kTiles * kTileVectors;
 constexpr int kStageBytes = kStageVectors * 16 + (kInputBlockScales ? kColumns * 4 : 0);
 constexpr int kCopies = kStageVectors / kProductThreads;
 static_assert(kProductThreads % kTileVectors == 0 && kStageVectors % kProductThreads == 0);
 constexpr int kStages = kAsyncCopies ? 3 : 2;
-constexpr bool kGroupInShared = kTiles * kAccumulators > 32;
-constexpr int kWarps = kProductThreads / kWarp;
 constexpr int kPrefetch = 16;  ///< tiles of k that are asked for before the inputs are there
 
 /// Inputs on their way to a stage, where copies are not asynchronous.
@@ -55,8 +51,6 @@ ISOTOPE_DEVICE void store_inputs(u8* stage, const Held& held) {
   for (int i = 0; i < kCopies; ++i) store16(stage + (thread_index() + i * kProductThreads) * 16, held.v[i]);
 }
 
-using Sums = float[kTiles][kAccumulators];
-
 ISOTOPE_DEVICE void load_step(const u8* lane, int index, Vec16 (&x)[kInputVectors]) {
 #pragma unroll
   for (int i = 0; i < kInputVectors; ++i) x[i] = load16(lane + (index * kInputVectors + i) * (kWarp * 16));
@@ -85,44 +79,16 @@ ISOTOPE_DEVICE void multiply_tile(const u8* stage, const WeightTile& w, Sums& to
   }
 }
 
-/// Sums of the group so far, of this thread: behind the stages where registers cannot hold them.
-/// Volatile, so that few of them are in registers at a time.
-ISOTOPE_DEVICE volatile float* group_slot(int c, int i) {
-  volatile float* sums = reinterpret_cast<volatile float*>(dynamic_shared() + kStages * kStageBytes);
-  return sums + (c * kAccumulators + i) * kProductThreads + thread_index();
-}
-
-/// A part of k is done: its sums go to those of the group.
-ISOTOPE_DEVICE void end_part(bool is_first, Sums& total, Sums& group) {
-#pragma unroll
-  for (int c = 0; c < kTiles; ++c) {
-    if constexpr (kGroupInShared) {
-#pragma unroll
-      for (int i = 0; i < kAccumulators; ++i) group[c][i] = *group_slot(c, i);
-    }
-#pragma unroll
-    for (int i = 0; i < kAccumulators; ++i) {
-      group[c][i] = is_first ? total[c][i] : group[c][i] + total[c][i];
-      total[c][i] = 0.0f;
-    }
-    if constexpr (kGroupInShared) {
-#pragma unroll
-      for (int i = 0; i < kAccumulators; ++i) *group_slot(c, i) = group[c][i];
-    }
-  }
-}
-
 /// A block's way along k.
 struct Walk {
-  int strip, end, per_part;
-  int stage, left, parts;  ///< stage in use, tiles left of the part, parts that are done
+  int strip, end, stage;
   Held held;
-  Sums total;
+  GroupSums sums;
 };
 
 /// Tiles [at, at + kDepth) of k. kAlways: all of them and as many after them are there.
 template <bool kAlways>
-ISOTOPE_DEVICE void walk_tiles(const LinearDecodeParams& p, int at, Walk& walk, WeightTile (&ring)[kDepth], Sums& group) {
+ISOTOPE_DEVICE void walk_tiles(const LinearDecodeParams& p, int at, Walk& walk, WeightTile (&ring)[kDepth]) {
   u8* const stages = dynamic_shared();
 #pragma unroll
   for (int d = 0; d < kDepth; ++d) {
@@ -133,22 +99,20 @@ ISOTOPE_DEVICE void walk_tiles(const LinearDecodeParams& p, int at, Walk& walk, 
     const int ahead = tile + kStages - 1, target = walk.stage == 0 ? kStages - 1 : walk.stage - 1;
     if (kAlways || ahead < walk.end) fetch_inputs(p, ahead, stages + target * kStageBytes, walk.held);
     if constexpr (kAsyncCopies) copy_async_commit();
-    multiply_tile(stages + walk.stage * kStageBytes, ring[d], walk.total);
+    multiply_tile(stages + walk.stage * kStageBytes, ring[d], walk.sums.part);
     if constexpr (!kAsyncCopies)
       if (kAlways || ahead < walk.end) store_inputs(stages + target * kStageBytes, walk.held);
     if (kAlways || tile + kDepth < walk.end)
       load_tile(p, tile_offset(p, walk.strip, tile + kDepth), walk.strip, tile + kDepth, ring[d]);
     walk.stage = walk.stage + 1 == kStages ? 0 : walk.stage + 1;
-    if (--walk.left == 0) {
-      end_part(walk.parts++ == 0, walk.total, group);
-      walk.left = walk.per_part;
-    }
+    end_tile(walk.sums);
   }
 }
 
-/// The sums of this warp over tiles [begin, end) of k, which are parts of `per_part` tiles.
-ISOTOPE_DEVICE void sum_group(const LinearDecodeParams& p, int strip, int begin, int end, int per_part, Sums& group) {
+/// The sums of this warp over a group.
+ISOTOPE_DEVICE void sum_group(const LinearDecodeParams& p, const GroupRange& range, Walk& walk) {
   u8* const stages = dynamic_shared();
+  const int strip = walk.strip, begin = range.begin, end = range.end;
   WeightTile ring[kDepth];
 #pragma unroll
   for (int d = 0; d < kDepth; ++d) {
@@ -159,15 +123,9 @@ ISOTOPE_DEVICE void sum_group(const LinearDecodeParams& p, int strip, int begin,
   prefetch_tiles(p, strip, begin + kDepth, min(begin + kPrefetch, end));
   // Up to here only weights were read.
   wait_for_predecessor();
-  Walk walk;
-  walk.strip = strip;
   walk.end = end;
-  walk.per_part = walk.left = per_part;
-  walk.stage = walk.parts = 0;
-#pragma unroll
-  for (int c = 0; c < kTiles; ++c)
-#pragma unroll
-    for (int i = 0; i < kAccumulators; ++i) walk.total[c][i] = 0.0f;
+  walk.stage = 0;
+  begin_group(walk.sums, range.per_part);
   if constexpr (kAsyncCopies) {
 #pragma unroll
     for (int s = 0; s < kStages - 1; ++s) {
@@ -180,23 +138,17 @@ ISOTOPE_DEVICE void sum_group(const LinearDecodeParams& p, int strip, int begin,
   }
   int at = begin;
   if constexpr (!kAsyncCopies)
-    for (; at + 2 * kDepth <= end; at += kDepth) walk_tiles<true>(p, at, walk, ring, group);
-  for (; at < end; at += kDepth) walk_tiles<false>(p, at, walk, ring, group);
-  // A part cut short or empty counts like any other: the few-row form adds its zeros too.
-  if (walk.left < per_part) end_part(walk.parts++ == 0, walk.total, group);
-  if (walk.parts < kParts / p.groups) end_part(walk.parts == 0, walk.total, group);
-  if constexpr (kGroupInShared) {
-#pragma unroll
-    for (int c = 0; c < kTiles; ++c)
-#pragma unroll
-      for (int i = 0; i < kAccumulators; ++i) group[c][i] = *group_slot(c, i);
-  }
+    for (; at + 2 * kDepth <= end; at += kDepth) walk_tiles<true>(p, at, walk, ring);
+  for (; at < end; at += kDepth) walk_tiles<false>(p, at, walk, ring);
+  end_group(walk.sums, kParts / p.groups);
+  fetch_group(walk.sums);
 }
 
 /// Leaves this block's sums in memory. Whether it was the last of its piece of y: then `group` is the sum of all.
+/// Which block that is changes nothing.
 ISOTOPE_DEVICE bool sum_groups(const LinearDecodeParams& p, int piece, int index, Sums& group) {
   SHARED(u32, arrived, 1);
-  constexpr int kBlockSums = kWarps * kTiles * kAccumulators * kWarp;
+  constexpr int kBlockSums = kProductWarps * kTiles * kAccumulators * kWarp;
   const int offset = (warp_index() * kTiles * kWarp + lane_index()) * kAccumulators;
   float* mine = p.partials + (i64(piece) * p.groups + index) * kBlockSums + offset;
 #pragma unroll
@@ -226,71 +178,17 @@ ISOTOPE_DEVICE bool sum_groups(const LinearDecodeParams& p, int piece, int index
   return true;
 }
 
-ISOTOPE_DEVICE float input_scale(const LinearDecodeParams& p, int m) {
-  return kInputRowScales && m < p.source.rows ? p.input_scales[m] : 1.0f;
-}
-
-ISOTOPE_DEVICE void finish_rows(const LinearDecodeParams& p, int strip, const Sums& sums) {
-#pragma unroll
-  for (int i = 0; i < kAccumulators; ++i) {
-    const int row = strip * 16 + acc_row(i);
-    if (row >= p.n) continue;
-    const float scale = row_scale(p, row);
-#pragma unroll
-    for (int c = 0; c < kTiles; ++c) {
-      const int m = block_y() * kColumns + c * kMmaRows + acc_column(i);
-      if (m >= p.source.rows) continue;
-      const float sum = sums[c][i] * input_scale(p, m);
-      float v = sum * scale;
-      if (p.epilogue == 1) v = fma(sum, scale, static_cast<const float*>(p.y)[i64(m) * p.y_stride + row]);
-      store_output(p, m, row, v);
-    }
-  }
-}
-
-/// Rows r and r + 8 of a strip are gate and up of one feature.
-ISOTOPE_DEVICE void finish_swiglu(const LinearDecodeParams& p, int strip, const Sums& sums) {
-#if defined(ISOTOPE_GFX12)
-  constexpr int kPairs = kAccumulators;
-#else
-  constexpr int kPairs = kAccumulators / 2;
-#endif
-#pragma unroll
-  for (int i = 0; i < kPairs; ++i) {
-    const int row = acc_row(i) % 8, feature = strip * 8 + row;
-    const float gate_scale = row_scale(p, strip * 16 + row), up_scale = row_scale(p, strip * 16 + 8 + row);
-#pragma unroll
-    for (int c = 0; c < kTiles; ++c) {
-      const int m = block_y() * kColumns + c * kMmaRows + acc_column(i);
-#if defined(ISOTOPE_GFX12)
-      const float up = shuffle_xor(sums[c][i], 16);
-      const bool mine = lane_index() < 16;
-#else
-      const float up = sums[c][i + kPairs];
-      const bool mine = true;
-#endif
-      if (!mine || feature >= p.n || m >= p.source.rows) continue;
-      const float scale = input_scale(p, m);
-      store_output(p, m, feature, gated(sums[c][i] * scale, gate_scale, up * scale, up_scale));
-    }
-  }
-}
-
 // STREAMS weights, narrow loads <= 3/4: scales of weights and inputs
 KERNEL_BLOCKS(linear_wide, LinearDecodeParams, kProductThreads, ISOTOPE_LINEAR_BLOCKS) {
   release_successor();
   const int row_tile = block_x() / p.groups, index = block_x() % p.groups;
-  const int strip = row_tile * kWarps + warp_index();
-  const int per_part = (p.k_tiles + kParts - 1) / kParts, per_group = per_part * (kParts / p.groups);
-  const int begin = min(index * per_group, p.k_tiles), end = min(begin + per_group, p.k_tiles);
-  Sums group = {};
-  sum_group(p, strip, begin, end, per_part, group);
+  Walk walk;
+  walk.strip = row_tile * kProductWarps + warp_index();
+  walk.sums.home = reinterpret_cast<volatile float*>(dynamic_shared() + kStages * kStageBytes);
+  clear(walk.sums.group);
+  sum_group(p, group_range(p, index), walk);
   const int piece = block_y() * (grid_x() / p.groups) + row_tile;
-  if (p.groups > 1 && !sum_groups(p, piece, index, group)) return;
-  if (p.epilogue == 2)
-    finish_swiglu(p, strip, group);
-  else
-    finish_rows(p, strip, group);
+  if (p.groups == 1 || sum_groups(p, piece, index, walk.sums.group)) finish_strip(p, walk.strip, walk.sums.group);
 }
 
 }  // namespace isotope::gpu
