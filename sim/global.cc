@@ -1,0 +1,7 @@
+#include "sim/lanes.h"
+
+namespace isotope::sim {
+
+void add_global(Opcodes&) {}
+
+}  // namespace isotope::sim

@@ -1,0 +1,7 @@
+#include "sim/lanes.h"
+
+namespace isotope::sim {
+
+void add_vector_compare(Opcodes&) {}
+
+}  // namespace isotope::sim
