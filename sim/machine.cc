@@ -113,7 +113,8 @@ void run_group(const Dispatch& dispatch, std::vector<Wave>& waves, Workgroup& gr
         run_wave(wave);
       } catch (const Fault& fault) {
         throw Fault(fmt::format("{}, workgroup ({}, {}, {}), wave {}: {}", dispatch.kernel.name, group.id[0], group.id[1],
-                                group.id[2], wave.id, fault.what()));
+                                group.id[2], wave.id, fault.what()),
+                    fault.kind());
       }
       if (wave.state == Wave::done) ++group.waves_done;
     }
@@ -137,7 +138,8 @@ void run_wave(Wave& wave) {
       instruction.run(wave, instruction);
     } catch (const Fault& fault) {
       throw Fault(fmt::format("{} in \"{}\" at byte {:#x} of the code", fault.what(), instruction.text,
-                              instruction.address - wave.program->address));
+                              instruction.address - wave.program->address),
+                  fault.kind());
     }
     if (counters && instruction.opcode) {
       ++counters->instructions[std::size_t(instruction.opcode->cls)];

@@ -16,9 +16,11 @@ u8* Memory::at(u64 address, u32 bytes, bool write) const {
     const u64 offset = address - found->first;
     if (offset + bytes <= found->second.bytes && (found->second.writable || !write)) return reinterpret_cast<u8*>(address);
     throw Fault(fmt::format("{} of {} bytes at {:#x}, byte {} of {} ({} bytes)", write ? "a store" : "a load", bytes, address,
-                            offset, found->second.name, found->second.bytes));
+                            offset, found->second.name, found->second.bytes),
+                Fault::address);
   }
-  throw Fault(fmt::format("{} of {} bytes at {:#x}, where nothing is allocated", write ? "a store" : "a load", bytes, address));
+  throw Fault(fmt::format("{} of {} bytes at {:#x}, where nothing is allocated", write ? "a store" : "a load", bytes, address),
+              Fault::address);
 }
 
 }  // namespace isotope::sim

@@ -23,7 +23,12 @@ using i64 = std::int64_t;
 /// Ends a launch: what the machine code did wrong, or what the simulator does not know.
 class Fault : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  enum Kind : u8 { other, address };  ///< address: memory that is not there or not to be used so
+  explicit Fault(const std::string& what, Kind kind = other) : std::runtime_error(what), kind_(kind) {}
+  Kind kind() const { return kind_; }
+
+ private:
+  Kind kind_;
 };
 
 constexpr int kLanes = 32;

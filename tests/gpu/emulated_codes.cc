@@ -61,7 +61,7 @@ Reports& reports() {
 
 int report(Code code, const std::string& why) {
   const std::lock_guard lock(reports().mutex);
-  std::fprintf(stderr, "emulated GPU: %s\n", why.c_str());
+  std::fprintf(stderr, "%s: %s\n", executor().reports_as(), why.c_str());
   reports().latest[code] = why;
   return code;
 }

@@ -10,8 +10,8 @@
 #include <set>
 #include <thread>
 
-#include "tests/gpu/emulated_code.h"
 #include "tests/gpu/emulated_memory.h"
+#include "tests/gpu/executor.h"
 
 namespace isotope::emulated {
 namespace {
@@ -43,11 +43,11 @@ struct Event {
   bool captured = false;
 };
 struct LoadedFunction {
-  const Function* function = nullptr;
+  const ExecutableKernel* kernel = nullptr;
   std::size_t shared_allowed = 0;
 };
 struct LoadedModule {
-  std::unique_ptr<LoadedCode> code;
+  std::unique_ptr<ExecutableCode> code;
   std::map<std::string, LoadedFunction> functions;
 };
 
@@ -185,20 +185,22 @@ int allocate(void** data, std::size_t bytes, bool pinned) {
   const Lock lock(state().mutex);
   if (!data || bytes == 0) return kInvalidValue;
   if (forbidden("allocating memory")) return kCaptureUnsupported;
-  // Kernels that fault tell where their address lies; whoever runs them holds the lock.
-  describe_address = [](const void* address) { return state().memory.describe(address); };
   *data = state().memory.allocate(bytes, pinned);
-  return *data ? int(kOk) : kOutOfMemory;
+  if (!*data) return kOutOfMemory;
+  executor().allocated(*data, bytes, pinned);
+  return kOk;
 }
 int free_memory(void* data, bool pinned) {
   const Lock lock(state().mutex);
   if (!data) return kOk;
   if (forbidden("freeing memory")) return kCaptureUnsupported;
   const int code = drain_all();
+  if (state().memory.inside(data, 0, pinned)) executor().freed(data);
   const std::string wrong = state().memory.free(data, pinned);
   if (!wrong.empty()) return report(kInvalidValue, wrong);
   return code;
 }
+std::string describe(const void* address) { return state().memory.describe(address); }
 
 int create_stream(void** stream) {
   const Lock lock(state().mutex);
@@ -235,11 +237,13 @@ int copy_to_device(void* target, const void* source, std::size_t bytes, void* st
   if (capturing(stream) || state().memory.begins_inside(source, true))
     return enqueue(stream, [=] {
       std::memcpy(target, source, bytes);
+      executor().written(target, bytes);
       return int(kOk);
     });
   const auto* first = static_cast<const unsigned char*>(source);
   return enqueue(stream, [target, staged = std::vector<unsigned char>(first, first + bytes)] {
     std::memcpy(target, staged.data(), staged.size());
+    executor().written(target, staged.size());
     return int(kOk);
   });
 }
@@ -262,6 +266,7 @@ int copy_on_device(void* target, const void* source, std::size_t bytes, void* st
   if (const int code = check_device_range("copying from", source, bytes)) return code;
   return enqueue(stream, [=] {
     std::memmove(target, source, bytes);
+    executor().copied(target, source, bytes);
     return int(kOk);
   });
 }
@@ -271,6 +276,7 @@ int fill(void* target, std::uint8_t value, std::size_t bytes, void* stream) {
   if (const int code = check_device_range("filling", target, bytes)) return code;
   return enqueue(stream, [=] {
     fill_bytes(target, value, bytes);
+    executor().written(target, bytes);
     return int(kOk);
   });
 }
@@ -381,8 +387,7 @@ int load_module(void** module, const void* code) {
   if (!module || !code) return kInvalidValue;
   if (forbidden("loading a module")) return kCaptureUnsupported;
   try {
-    auto loaded = std::make_unique<LoadedCode>(
-        std::span(static_cast<const std::byte*>(code), code_size(code)));
+    auto loaded = executor().load(std::span(static_cast<const std::byte*>(code), code_size(code)));
     LoadedModule* made = state().modules.make();
     made->code = std::move(loaded);
     *module = made;
@@ -403,10 +408,10 @@ int find_function(void** function, void* handle, const char* name) {
   LoadedModule* module = state().modules.find(handle);
   if (!module) return kInvalidHandle;
   if (!function || !name) return kInvalidValue;
-  const Function* found = module->code->find_or_null(name);
+  const ExecutableKernel* found = module->code->find_or_null(name);
   if (!found) return kNotFound;
   LoadedFunction& loaded = module->functions[name];
-  loaded.function = found;
+  loaded.kernel = found;
   *function = &loaded;
   return kOk;
 }
@@ -424,14 +429,14 @@ int launch(void* handle, const LaunchShape& shape, const void* params, std::size
   const Lock lock(state().mutex);
   const LoadedFunction* loaded = find_loaded(handle);
   if (!loaded) return kInvalidHandle;
-  const Function& function = *loaded->function;
+  const ExecutableKernel& kernel = *loaded->kernel;
   const auto refuse = [&](const char* why) {
-    return report(kInvalidValue, "kernel " + function.name + ": " + why);
+    return report(kInvalidValue, "kernel " + kernel.name + ": " + why);
   };
   if (!params) return refuse("no parameters");
   if (shape.threads == 0 || shape.threads > 1024)
     return refuse("0 or more than 1024 threads a block");
-  if (shape.threads > function.max_threads)
+  if (shape.threads > kernel.max_threads)
     return refuse("more threads a block than it was built for");
   if (shape.grid[0] == 0 || shape.grid[1] == 0 || shape.grid[2] == 0)
     return refuse("an empty grid");
@@ -440,13 +445,9 @@ int launch(void* handle, const LaunchShape& shape, const void* params, std::size
   if (shape.shared_bytes > std::max(shared_limit, loaded->shared_allowed))
     return refuse("more dynamic shared memory than allowed");
   const auto* bytes = static_cast<const unsigned char*>(params);
-  std::vector<unsigned char> copy(bytes, bytes + function.params_bytes);
-  return enqueue(stream, [&function, shape, params_copy = std::move(copy)] {
-    const std::string error = run(function, shape, params_copy.data());
-    if (error.empty()) return int(kOk);
-    return report(
-        error.find("illegal address") != std::string::npos ? kIllegalAddress : kLaunchFailed,
-        error);
+  std::vector<unsigned char> copy(bytes, bytes + kernel.params_bytes);
+  return enqueue(stream, [&kernel, shape, params_copy = std::move(copy)] {
+    return kernel.run(shape, params_copy.data());
   });
 }
 

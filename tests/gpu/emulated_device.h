@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/gpu/fibers.h"
+#include "tests/gpu/executor.h"
 
 namespace isotope::emulated {
 
@@ -47,11 +47,12 @@ const char* code_text(int code);
 
 // Memory. Addresses are the host's; allocations lie between closed pages and known bytes, and are
 // full of 0xff.
-constexpr std::size_t kDefaultMemory = std::size_t(4) << 30;  // ISOTOPE_EMULATED_MEMORY: other MiB
-std::size_t memory_total();
+std::size_t memory_total();  // ISOTOPE_EMULATED_MEMORY: other MiB than those of the card
 std::size_t memory_free();
 int allocate(void** data, std::size_t bytes, bool pinned);
 int free_memory(void* data, bool pinned);
+/// Where an address lies (", byte 12 of an allocation of 8 bytes") or nothing; for the executor while it runs a kernel.
+std::string describe(const void* address);
 
 // Streams and captures. A handle is an object's address; anything else is kInvalidHandle.
 int create_stream(void** stream);

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "tests/gpu/emulated_device.h"
+#include "tests/gpu/executor.h"
 
 namespace isotope::emulated {
 namespace {
@@ -40,7 +40,7 @@ void fill_bytes(void* target, unsigned char value, std::size_t bytes) {
   std::memset(first, value, bytes);
 }
 
-Memory::Memory() : total_(kDefaultMemory) {
+Memory::Memory() : total_(executor().memory_bytes()) {
   if (const char* mib = std::getenv("ISOTOPE_EMULATED_MEMORY"))
     total_ = std::size_t(std::strtoull(mib, nullptr, 10)) << 20;
 }

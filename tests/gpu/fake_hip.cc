@@ -1,4 +1,5 @@
-// The functions of libamdhip64 that the program uses, for one emulated GPU of architecture gfx1201.
+// The functions of libamdhip64 that the program uses, for one GPU of architecture gfx1201 that is emulated
+// or simulated.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -60,7 +61,7 @@ EXPORTED int hipSetDevice(int device) { return device ? emulated::kInvalidDevice
 EXPORTED int hipGetDevicePropertiesR0600(void* properties, int device) {
   if (device != 0) return emulated::kInvalidDevice;
   std::memset(properties, 0, kPropertiesBytes);
-  std::strcpy(static_cast<char*>(properties) + kNameAt, "Emulated GPU (gfx1201)");
+  std::strcpy(static_cast<char*>(properties) + kNameAt, emulated::executor().card());
   put(properties, kTotalMemoryAt, emulated::memory_total());
   put(properties, kSharedPerBlockAt, kSharedLimit);
   put(properties, kRegistersPerBlockAt, 65536);
@@ -72,7 +73,7 @@ EXPORTED int hipGetDevicePropertiesR0600(void* properties, int device) {
   }
   put(properties, kMajorAt, 12);
   put(properties, kMinorAt, 0);
-  put(properties, kMultiprocessorsAt, 4);
+  put(properties, kMultiprocessorsAt, emulated::executor().multiprocessors());
   put(properties, kL2BytesAt, 8 << 20);
   std::strcpy(static_cast<char*>(properties) + kArchNameAt, "gfx1201");
   return emulated::kOk;

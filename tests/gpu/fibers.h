@@ -1,10 +1,11 @@
 // Runs kernels of the emulated GPU: block by block, the threads of a block as fibers.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+
+#include "tests/gpu/executor.h"
 
 namespace isotope::emulated {
 
@@ -18,12 +19,6 @@ struct Function {
   void* (*shared_memory)(const void* code) = nullptr;
   std::size_t shared_memory_bytes = 0;
   const void* code = nullptr;
-};
-
-struct LaunchShape {
-  std::array<unsigned, 3> grid{1, 1, 1};
-  unsigned threads = 1;
-  unsigned shared_bytes = 0;
 };
 
 /// Runs a launch to its end. `params` are params_bytes of the function's struct. Empty, or what

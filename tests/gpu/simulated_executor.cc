@@ -1,0 +1,99 @@
+// Kernels as machine code of gfx1201, executed by the simulator.
+#include <chrono>
+#include <map>
+
+#include "sim/code_object.h"
+#include "sim/machine.h"
+#include "sim/memory.h"
+#include "tests/gpu/emulated_device.h"
+#include "tests/gpu/executor.h"
+#include "tests/gpu/simulated_report.h"
+
+namespace isotope::emulated {
+namespace {
+
+/// Never destroyed: programs may call until their very end.
+struct Machine {
+  sim::Memory memory;
+  SimulatedReport report;
+};
+Machine& machine() {
+  static Machine& made = *new Machine();
+  return made;
+}
+__attribute__((destructor)) void finish_report() { machine().report.finish(); }
+
+class SimulatedKernel final : public ExecutableKernel {
+ public:
+  SimulatedKernel(const sim::CodeObject& code, const sim::Kernel& kernel) : code_(code), kernel_(kernel) {
+    name = kernel.name;
+    params_bytes = kernel.explicit_bytes;
+    max_threads = kernel.max_threads;
+  }
+  int run(const LaunchShape& shape, const void* params) const override {
+    const sim::Launch launch{{shape.grid[0], shape.grid[1], shape.grid[2]},
+                             {shape.threads, 1, 1},
+                             shape.shared_bytes,
+                             {static_cast<const std::byte*>(params), params_bytes}};
+    sim::Counters counters;
+    const auto begin = std::chrono::steady_clock::now();
+    int code = kOk;
+    std::string error;
+    try {
+      sim::run(code_, kernel_, launch, machine().memory, counters);
+    } catch (const sim::Fault& fault) {
+      error = "kernel " + std::string(fault.what());
+      code = emulated::report(fault.kind() == sim::Fault::address ? kIllegalAddress : kLaunchFailed, error);
+    }
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    machine().report.add(*this, shape, counters, seconds.count(), error);
+    return code;
+  }
+
+ private:
+  const sim::CodeObject& code_;
+  const sim::Kernel& kernel_;
+};
+
+class SimulatedCode final : public ExecutableCode {
+ public:
+  explicit SimulatedCode(std::span<const std::byte> code) : code_(code) {
+    machine().memory.add(code_.image().data(), code_.image().size(), "the code object", false);
+    for (const auto& [name, kernel] : code_.kernels()) kernels_.try_emplace(name, code_, kernel);
+  }
+  ~SimulatedCode() override { machine().memory.remove(code_.image().data()); }
+  const ExecutableKernel* find_or_null(const std::string& name) override {
+    const auto found = kernels_.find(name);
+    return found == kernels_.end() ? nullptr : &found->second;
+  }
+
+ private:
+  sim::CodeObject code_;
+  std::map<std::string, SimulatedKernel> kernels_;
+};
+
+class SimulatedExecutor final : public Executor {
+ public:
+  const char* card() const override { return "AMD Radeon RX 9070 XT (simulated)"; }
+  const char* reports_as() const override { return "simulated gfx1201"; }
+  /// HIP counts work-group processors: two compute units each.
+  int multiprocessors() const override { return 32; }
+  std::size_t memory_bytes() const override { return std::size_t(16304) << 20; }
+  std::unique_ptr<ExecutableCode> load(std::span<const std::byte> code) override {
+    return std::make_unique<SimulatedCode>(code);
+  }
+
+  void allocated(const void* data, std::size_t bytes, bool pinned) override {
+    machine().memory.add(data, bytes, pinned ? "page-locked memory" : "device memory");
+  }
+  void freed(const void* data) override { machine().memory.remove(data); }
+};
+
+}  // namespace
+
+Executor& executor() {
+  static SimulatedExecutor& made = *new SimulatedExecutor();
+  return made;
+}
+
+}  // namespace isotope::emulated
