@@ -130,6 +130,7 @@ void read_descriptor(const Descriptor& from, Kernel& kernel) {
   kernel.mode.round_16_64 = rsrc1 >> 14 & 3;
   kernel.mode.denormals_32 = (rsrc1 >> 16 & 3) == 3;
   kernel.mode.denormals_16_64 = (rsrc1 >> 18 & 3) == 3;
+  kernel.mode.clamp_overflow = rsrc1 >> 26 & 1;
   kernel.vgprs = std::max(kernel.vgprs, ((rsrc1 & 63) + 1) * 8);
   if (from.properties & 1) throw Fault(kernel.name + " wants a private segment buffer, which gfx1201 does not have");
   kernel.dispatch_packet = from.properties & 2;

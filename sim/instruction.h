@@ -72,7 +72,8 @@ struct Instruction {
   std::array<Operand, kMaxOperands> operands{};
   bool clamp = false;
   std::uint8_t output_scale = 0;   ///< 0 none, 1 ·2, 2 ·4, 3 /2
-  /// Bit i is of source i; op_sel's bit of the result is bit 3. As printed: missing op_sel_hi is all ones for packed operations.
+  /// Bit i is of source i; op_sel's bit of the result is bit 3, and byte_sel and index_key are numbers in op_sel. op_sel_hi is
+  /// all ones where it is not printed, but 0 for v_fma_mix*.
   std::uint8_t op_sel = 0, op_sel_hi = 7, neg_lo = 0, neg_hi = 0;
   std::int32_t offset = 0;
   std::uint8_t offset0 = 0, offset1 = 0;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
@@ -167,6 +168,14 @@ u8 bit_list(std::string_view s, std::string_view text) {
   return bits;
 }
 
+/// op_sel of an instruction with `operands` operands: a list that is as long has the result's half last (bit 3), a shorter one
+/// has sources only.
+u8 half_list(std::string_view s, std::string_view text, int operands) {
+  const u8 bits = bit_list(s, text), result = u8(1 << (operands - 1));
+  const bool has_result = std::count(s.begin(), s.end(), ',') + 1 == operands;
+  return has_result ? u8((bits & (result - 1)) | (bits & result ? 8 : 0)) : bits;
+}
+
 void parse_lane_list(std::string_view s, std::string_view text, LaneMove& move) {
   std::size_t i = 0;
   for (const char c : s)
@@ -198,11 +207,11 @@ void parse_modifier(std::string_view s, std::string_view text, Instruction& out)
   if (name == "clamp") out.clamp = true;
   else if (name == "mul" && number) out.output_scale = *number == 2 ? 1 : 2;
   else if (name == "div") out.output_scale = 3;
-  else if (name == "op_sel") out.op_sel = bit_list(value, text);
+  else if (name == "op_sel") out.op_sel = half_list(value, text, out.count);
   else if (name == "op_sel_hi") out.op_sel_hi = bit_list(value, text);
   else if (name == "neg_lo") out.neg_lo = bit_list(value, text);
   else if (name == "neg_hi") out.neg_hi = bit_list(value, text);
-  else if (name == "byte_sel" && number) out.op_sel = u8(*number);
+  else if ((name == "byte_sel" || name == "index_key") && number) out.op_sel = u8(*number);
   else if (name == "offset" && number) out.offset = i32(*number);
   else if (name == "offset0" && number) out.offset0 = u8(*number);
   else if (name == "offset1" && number) out.offset1 = u8(*number);
@@ -281,6 +290,8 @@ Instruction parse_instruction(std::string_view whole, std::vector<Instruction>& 
     const std::size_t i = out.count++;
     parse_operand(part, out.opcode->types[i], text, out.operands[i]);
   }
+  // LLVM leaves out op_sel_hi where it is what the assembler assumes: these take their sources as f32 then.
+  if (mnemonic.starts_with("v_fma_mix")) out.op_sel_hi = 0;
   for (const std::string_view modifier : modifiers) parse_modifier(modifier, text, out);
   return out;
 }

@@ -44,6 +44,7 @@ struct FloatMode {
   u8 round_32 = 0, round_16_64 = 0;          ///< 0 nearest even, 1 up, 2 down, 3 to zero
   bool denormals_32 = true, denormals_16_64 = true;
   bool ieee = false, dx10_clamp = true;
+  bool clamp_overflow = false;               ///< FP16_OVFL: finite f16, FP8 and BF8 results do not overflow
 };
 
 class Memory;

@@ -1,0 +1,215 @@
+// WMMA against FP64 (exact integers), element by element from AMD's layout of fragments.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "base/dtype.h"
+#include "sim/float8.h"
+#include "sim/testing.h"
+
+namespace isotope::sim {
+namespace {
+
+double f16(u32 bits) { return to_float(float16{u16(bits)}); }
+double bf16(u32 bits) { return to_float(bfloat16{u16(bits)}); }
+double fp8(u32 bits) { return fp8_values()[bits]; }
+double bf8(u32 bits) { return bf8_values()[bits]; }
+
+struct Element {
+  int bits;
+  double (*value)(u32 bits);
+  u32 one;
+};
+const Element kF16{16, f16, 0x3c00}, kBf16{16, bf16, 0x3f80}, kFp8{8, fp8, 0x38},
+    kBf8{8, bf8, 0x3c};
+
+struct FloatCase {
+  const char* name;
+  Element a, b;
+};
+const FloatCase kFloatCases[] = {
+    {"v_wmma_f32_16x16x16_f16", kF16, kF16},     {"v_wmma_f32_16x16x16_bf16", kBf16, kBf16},
+    {"v_wmma_f32_16x16x16_fp8_fp8", kFp8, kFp8}, {"v_wmma_f32_16x16x16_fp8_bf8", kFp8, kBf8},
+    {"v_wmma_f32_16x16x16_bf8_fp8", kBf8, kFp8}, {"v_wmma_f32_16x16x16_bf8_bf8", kBf8, kBf8},
+};
+
+constexpr int kA = 32, kB = 64, kC = 96, kD = 128;  // first registers
+
+std::string registers(int first, int count) {
+  if (count == 1) return "v" + std::to_string(first);
+  return "v[" + std::to_string(first) + ":" + std::to_string(first + count - 1) + "]";
+}
+int registers_of(int bits, int k) { return k / 2 * bits / 32; }
+
+/// Element (r, i): row r of A (column r of B) at k = i.
+struct Place {
+  std::size_t vgpr, lane;
+  int shift;
+};
+Place place(int first, int bits, int k, int r, int i) {
+  const int lanes_k = i % (k / 2), per_register = 32 / bits;
+  return {std::size_t(first + lanes_k / per_register), std::size_t(r + i / (k / 2) * 16),
+          lanes_k % per_register * bits};
+}
+u32 mask_of(int bits) { return (1u << bits) - 1; }
+u32 get(const TestWave& test, const Place& at, int bits) {
+  return test.wave.vgpr[at.vgpr][at.lane] >> at.shift & mask_of(bits);
+}
+void set(TestWave& test, const Place& at, int bits, u32 value) {
+  u32& word = test.wave.vgpr[at.vgpr][at.lane];
+  word = (word & ~(mask_of(bits) << at.shift)) | value << at.shift;
+}
+u32& word_of(TestWave& test, int first, int row, int column) {
+  return test.wave.vgpr[std::size_t(first + row % 8)][std::size_t(row / 8 * 16 + column)];
+}
+float float_of(TestWave& test, int first, int row, int column) {
+  return std::bit_cast<float>(word_of(test, first, row, column));
+}
+
+std::string line(const FloatCase& c, const std::string& rest = "v[96:103]") {
+  return std::string(c.name) + " v[128:135], " + registers(kA, registers_of(c.a.bits, 16)) + ", " +
+         registers(kB, registers_of(c.b.bits, 16)) + ", " + rest;
+}
+/// Codes from a list, or any that are finite and not too large.
+void fill(TestWave& test, int first, const Element& element, std::mt19937& random,
+          const std::vector<u32>& corners) {
+  for (int r = 0; r < 16; ++r)
+    for (int i = 0; i < 16; ++i) {
+      u32 code = 0;
+      do
+        code = random() % 20 == 0 && !corners.empty() ? corners[random() % corners.size()]
+                                                      : u32(random()) & mask_of(element.bits);
+      while (corners.empty() && !(std::abs(element.value(code)) < 1e15));
+      set(test, place(first, element.bits, 16, r, i), element.bits, code);
+    }
+}
+
+/// |sum| in FP32 with `terms` additions differs by at most terms · 2^-24 · Σ|product| (1 + ε), and
+/// by underflow of products.
+void expect_product(TestWave& test, const FloatCase& c, double sign_even, double sign_odd,
+                    const std::array<float, 256>& before, const std::string& what) {
+  for (int row = 0; row < 16; ++row)
+    for (int column = 0; column < 16; ++column) {
+      double sum = before[std::size_t(row * 16 + column)], magnitude = std::abs(sum);
+      for (int i = 0; i < 16; ++i) {
+        const double product = c.a.value(get(test, place(kA, c.a.bits, 16, row, i), c.a.bits)) *
+                               c.b.value(get(test, place(kB, c.b.bits, 16, column, i), c.b.bits)) *
+                               (i % 2 ? sign_odd : sign_even);
+        sum += product;
+        magnitude += std::abs(product);
+      }
+      const float got = float_of(test, kD, row, column);
+      if (std::isnan(sum))
+        ASSERT_TRUE(std::isnan(got)) << what << " " << row << " " << column;
+      else if (std::isinf(sum))
+        ASSERT_EQ(double(got), sum) << what << " " << row << " " << column;
+      else
+        ASSERT_LE(std::abs(got - sum), 17 * std::ldexp(magnitude, -24) + 17 * std::ldexp(1.0, -149))
+            << what << " " << row << " " << column << ": " << got << " instead of " << sum;
+    }
+}
+std::array<float, 256> accumulator(TestWave& test, int first) {
+  std::array<float, 256> c{};
+  for (int row = 0; row < 16; ++row)
+    for (int column = 0; column < 16; ++column)
+      c[std::size_t(row * 16 + column)] = float_of(test, first, row, column);
+  return c;
+}
+
+TEST(Matrix, OneElementOfEachMatrixLandsInOnePlace) {
+  for (const FloatCase& c : kFloatCases) {
+    TestWave test;
+    for (int row = 0; row < 16; ++row)
+      for (int k = 0; k < 16; ++k)
+        for (int column = 0; column < 16; ++column) {
+          const Place a = place(kA, c.a.bits, 16, row, k), b = place(kB, c.b.bits, 16, column, k);
+          set(test, a, c.a.bits, c.a.one);
+          set(test, b, c.b.bits, c.b.one);
+          test.run(line(c));
+          for (int r = 0; r < 16; ++r)
+            for (int q = 0; q < 16; ++q)
+              ASSERT_EQ(float_of(test, kD, r, q), r == row && q == column ? 1.f : 0.f)
+                  << c.name << row << k << column;
+          // A neighbour in k meets nothing.
+          set(test, b, c.b.bits, 0);
+          const Place other = place(kB, c.b.bits, 16, column, (k + 1) % 16);
+          set(test, other, c.b.bits, c.b.one);
+          test.run(line(c));
+          ASSERT_EQ(float_of(test, kD, row, column), 0.f) << c.name << row << k << column;
+          set(test, a, c.a.bits, 0);
+          set(test, other, c.b.bits, 0);
+        }
+  }
+}
+
+TEST(Matrix, FloatsAgreeWithFp64) {
+  std::mt19937 random(3);
+  for (const FloatCase& c : kFloatCases)
+    for (int round = 0; round < 50; ++round) {
+      TestWave test;
+      fill(test, kA, c.a, random, {});
+      fill(test, kB, c.b, random, {});
+      for (int i = 0; i < 8; ++i)
+        for (u32& word : test.wave.vgpr[std::size_t(kC + i)])
+          word = std::bit_cast<u32>(std::ldexp(float(random()), int(random() % 40) - 50));
+      const std::array<float, 256> before = accumulator(test, kC);
+      test.run(line(c));
+      expect_product(test, c, 1, 1, before, c.name);
+      test.run(line(c, "0"));
+      expect_product(test, c, 1, 1, {}, c.name);
+      test.run(line(c, "1.0"));
+      std::array<float, 256> ones;
+      ones.fill(1);
+      expect_product(test, c, 1, 1, ones, c.name);
+      std::array<float, 256> changed = before;
+      for (float& x : changed) x = -std::abs(x);
+      test.run(line(c, "v[96:103] neg_lo:[0,0,1] neg_hi:[0,0,1]"));
+      expect_product(test, c, 1, 1, changed, c.name);
+      if (c.a.bits == 16) {
+        test.run(line(c, "v[96:103] neg_lo:[1,0,0] neg_hi:[1,1,0]"));
+        expect_product(test, c, -1, 1, before, c.name);
+      }
+      for (int i = 0; i < 8; ++i)
+        test.wave.vgpr[std::size_t(kD + i)] = test.wave.vgpr[std::size_t(kC + i)];
+      test.run(line(c, "v[128:135]"));
+      expect_product(test, c, 1, 1, before, c.name);
+    }
+}
+
+TEST(Matrix, InfinityNanAndSubnormals) {
+  std::mt19937 random(4);
+  const std::vector<u32> corners_16{0,      0x8000, 1,      0x8001, 0x3ff, 0x7c00,
+                                    0xfc00, 0x7e00, 0x7f80, 0xff80, 0x7fc0};
+  for (const FloatCase& c : kFloatCases)
+    for (int round = 0; round < 50; ++round) {
+      TestWave test;
+      std::vector<u32> corners = corners_16;
+      if (c.a.bits == 8) corners = {0, 0x80, 1, 0x81, 3, 0x7c, 0xfc, 0x7f, 0xff};
+      fill(test, kA, c.a, random, corners);
+      fill(test, kB, c.b, random, corners);
+      // What overflows FP32 on the way is not FP64's business.
+      for (const int first : {kA, kB})
+        for (int r = 0; r < 16; ++r)
+          for (int i = 0; i < 16; ++i) {
+            const Element& element = first == kA ? c.a : c.b;
+            const Place at = place(first, element.bits, 16, r, i);
+            const double value = element.value(get(test, at, element.bits));
+            if (std::isfinite(value) && std::abs(value) > 1e15)
+              set(test, at, element.bits, element.one);
+          }
+      test.run(line(c));
+      expect_product(test, c, 1, 1, {}, c.name);
+    }
+}
+
+TEST(Matrix, AllLanesMustBeOn) {
+  TestWave test;
+  test.wave.sgpr[kExecLo] = 0xfffffffe;
+  EXPECT_THROW(test.run(line(kFloatCases[1])), Fault);
+}
+
+}  // namespace
+}  // namespace isotope::sim
