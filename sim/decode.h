@@ -4,11 +4,15 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "sim/instruction.h"
 
 namespace isotope::sim {
+
+/// "v_add_f32" of "v_add_f32_e32 v1, v2, v3" and of "v_dual_add_f32 …": what Opcodes knows it by.
+std::string mnemonic_of(std::string_view text);
 
 /// One instruction as LLVM prints it ("v_add_f32_e32 v1, v2, v3"). An unknown mnemonic gets a handler that is a Fault when it is
 /// executed. Errors: Fault on text that cannot be understood.

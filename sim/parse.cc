@@ -228,9 +228,7 @@ void parse_modifier(std::string_view s, std::string_view text, Instruction& out)
 }
 
 void not_implemented(Wave&, const Instruction& instruction) {
-  char where[32];
-  std::snprintf(where, sizeof(where), "%#llx", static_cast<unsigned long long>(instruction.address));
-  throw Fault("the simulator has no \"" + instruction.text + "\" (at " + where + ")");
+  throw Fault("the simulator has no " + mnemonic_of(instruction.text));
 }
 
 std::string_view without_encoding(std::string_view name) {
@@ -253,6 +251,11 @@ void run_dual(Wave& wave, const Instruction& first) {
 
 }  // namespace
 
+std::string mnemonic_of(std::string_view text) {
+  const std::string_view name = without_encoding(text.substr(0, text.find(' ')));
+  return name.starts_with("v_dual_") ? "v_" + std::string(name.substr(7)) : std::string(name);
+}
+
 Instruction parse_instruction(std::string_view whole, std::vector<Instruction>& halves) {
   std::string_view text = trim(whole);
   if (const std::size_t dual = text.find(" :: "); dual != text.npos) {
@@ -267,8 +270,7 @@ Instruction parse_instruction(std::string_view whole, std::vector<Instruction>& 
   Instruction out;
   out.text = text;
   const std::size_t space = text.find(' ');
-  std::string mnemonic(without_encoding(text.substr(0, space)));
-  if (mnemonic.starts_with("v_dual_")) mnemonic = "v_" + mnemonic.substr(7);
+  const std::string mnemonic = mnemonic_of(text);
   out.opcode = Opcodes::all().find(mnemonic);
   out.run = out.opcode ? out.opcode->run : not_implemented;
   if (space == text.npos || !out.opcode || mnemonic == "s_delay_alu") return out;
