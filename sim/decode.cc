@@ -111,8 +111,8 @@ Program Decoder::decode(std::span<const std::byte> code, std::uint64_t address) 
   }
   for (std::size_t i = 0; i < targets.size(); ++i) {
     const std::int64_t to = targets[i];
-    if (to < 0) continue;
-    const bool there = to / 4 < std::int64_t(program.index_of_word.size()) && program.index_of_word[std::size_t(to / 4)] >= 0;
+    const bool there = to >= 0 && to / 4 < std::int64_t(program.index_of_word.size()) &&
+                       program.index_of_word[std::size_t(to / 4)] >= 0;
     program.instructions[i].target = there ? u32(program.index_of_word[std::size_t(to / 4)]) : u32(-1);
   }
   return program;

@@ -109,6 +109,8 @@ class Opcodes {
 
 // Each is one file.
 void add_scalar(Opcodes& opcodes);
+void add_scalar_float(Opcodes& opcodes);
+void add_scalar_memory(Opcodes& opcodes);
 void add_scalar_control(Opcodes& opcodes);
 void add_vector_float(Opcodes& opcodes);
 void add_vector_integer(Opcodes& opcodes);

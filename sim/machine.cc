@@ -116,7 +116,9 @@ void run_group(const Dispatch& dispatch, std::vector<Wave>& waves, Workgroup& gr
                                 group.id[2], wave.id, fault.what()),
                     fault.kind());
       }
-      if (wave.state == Wave::done) ++group.waves_done;
+      if (wave.state != Wave::done) continue;
+      ++group.waves_done;
+      open_barrier_if_complete(group);
     }
     if (!moved)
       throw Fault(fmt::format("{}, workgroup ({}, {}, {}): {} of {} waves wait at a barrier that the others never reach",

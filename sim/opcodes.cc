@@ -29,6 +29,8 @@ const Opcodes& Opcodes::all() {
   static const Opcodes made = [] {
     Opcodes opcodes;
     add_scalar(opcodes);
+    add_scalar_float(opcodes);
+    add_scalar_memory(opcodes);
     add_scalar_control(opcodes);
     add_vector_float(opcodes);
     add_vector_integer(opcodes);

@@ -140,6 +140,18 @@ bool parse_constant(std::string_view s, Type type, Operand& operand) {
   return true;
 }
 
+/// hwreg(HW_REG_MODE, 4, 2) as it is encoded: the register, its first bit from bit 6, the number of bits less 1 from bit 11.
+u32 parse_hardware_register(std::string_view s, std::string_view text) {
+  const auto parts = split_operands(s.substr(6, s.size() - 7));
+  if (parts.empty() || parts.size() == 2 || parts.size() > 3) not_understood(s, text);
+  // Register 0 does not exist.
+  const u32 code = parts[0] == "HW_REG_MODE" ? kModeRegister : u32(integer(parts[0]).value_or(0));
+  if (parts.size() == 1) return code | 31 << 11;
+  const auto first = integer(parts[1]), bits = integer(parts[2]);
+  if (!first || !bits) not_understood(s, text);
+  return code | u32(*first) << 6 | u32(*bits - 1) << 11;
+}
+
 void parse_operand(std::string_view s, Type type, std::string_view text, Operand& operand) {
   const std::string_view whole = s;
   if (s == "off") {
@@ -148,6 +160,7 @@ void parse_operand(std::string_view s, Type type, std::string_view text, Operand
   }
   if (s.starts_with("sendmsg(") || s.starts_with("hwreg(")) {
     operand.kind = Operand::constant;
+    if (s.starts_with("hwreg(")) operand.value = parse_hardware_register(s, text);
     return;
   }
   if (s.starts_with("neg(") && s.ends_with(")")) operand.negate = true, s = s.substr(4, s.size() - 5);
@@ -273,7 +286,7 @@ Instruction parse_instruction(std::string_view whole, std::vector<Instruction>& 
   const std::string mnemonic = mnemonic_of(text);
   out.opcode = Opcodes::all().find(mnemonic);
   out.run = out.opcode ? out.opcode->run : not_implemented;
-  if (space == text.npos || !out.opcode || mnemonic == "s_delay_alu") return out;
+  if (space == text.npos || !out.opcode || mnemonic == "s_delay_alu" || mnemonic == "s_wait_alu") return out;
 
   std::vector<std::string_view> parts = split_operands(text.substr(space + 1));
   std::vector<std::string_view> modifiers;

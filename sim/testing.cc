@@ -42,14 +42,15 @@ TestWave::TestWave(std::size_t lds_bytes) {
 
 void TestWave::run(std::string_view assembler) {
   const Program& program = program_of(assembler);
-  wave.program = &program;
-  wave.state = Wave::running;
-  wave.now = 0;
-  run_wave(wave);
+  // What ends in a fault is exercised too.
   for (const Instruction& instruction : program.instructions)
     if (instruction.opcode) exercised().insert(instruction.opcode);
   for (const Instruction& instruction : program.halves)
     if (instruction.opcode) exercised().insert(instruction.opcode);
+  wave.program = &program;
+  wave.state = Wave::running;
+  wave.now = 0;
+  run_wave(wave);
 }
 
 const std::set<const Opcode*>& exercised_opcodes() { return exercised(); }

@@ -39,6 +39,9 @@ enum Scalar : u16 {
   kVccLo = 106, kVccHi = 107, kTtmp = 108, kNull = 124, kM0 = 125, kExecLo = 126, kExecHi = 127, kScalars = 128
 };
 
+/// The number of the hardware register that FloatMode is a part of.
+constexpr u32 kModeRegister = 1;
+
 /// Of the kernel descriptor: how floats are rounded and whether subnormals are kept.
 struct FloatMode {
   u8 round_32 = 0, round_16_64 = 0;          ///< 0 nearest even, 1 up, 2 down, 3 to zero
@@ -59,6 +62,9 @@ struct Workgroup {
   Memory* memory = nullptr;
   Counters* counters = nullptr;
 };
+
+/// Lets the waves at the barrier on if all that have not ended have signalled. After a signal, and after the end of a wave.
+void open_barrier_if_complete(Workgroup& group);
 
 struct Wave {
   enum State : u8 { running, at_barrier, done };
