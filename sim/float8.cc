@@ -1,8 +1,6 @@
 #include "sim/float8.h"
 
 #include <bit>
-#include <cmath>
-#include <limits>
 
 namespace isotope::sim {
 namespace {
@@ -15,16 +13,17 @@ struct Format {
   static constexpr u8 kNan = 0x7f, kInf = 0x7c;
   static constexpr u8 kLargest = has_infinity ? kInf - 1 : kNan - 1;
 
-  static float decode(u8 code) {
-    const u32 sign = u32(code & 0x80) << 24;
-    const int exponent = (code & 0x7f) >> kMantissa, mantissa = code & ((1 << kMantissa) - 1);
-    if ((code & 0x7f) > (has_infinity ? kInf : kLargest))
+  static constexpr float decode(u8 code) {
+    const u32 sign = u32(code & 0x80) << 24, magnitude = code & 0x7f;
+    if (magnitude > (has_infinity ? kInf : kLargest))
       return std::bit_cast<float>(sign | 0x7fc00000);
-    if (has_infinity && (code & 0x7f) == kInf) return std::bit_cast<float>(sign | kInfinity);
-    const float magnitude =
-        exponent ? std::ldexp(float(mantissa + (1 << kMantissa)), exponent - kBias - kMantissa)
-                 : std::ldexp(float(mantissa), 1 - kBias - kMantissa);
-    return std::bit_cast<float>(std::bit_cast<u32>(magnitude) | sign);
+    if (has_infinity && magnitude == kInf) return std::bit_cast<float>(sign | kInfinity);
+    constexpr u32 kExponentBias = u32(127 - kBias) << 23;
+    const float smallest = std::bit_cast<float>(u32(127 + 1 - kBias - kMantissa) << 23);
+    const float value = magnitude >> kMantissa
+                            ? std::bit_cast<float>((magnitude << (23 - kMantissa)) + kExponentBias)
+                            : float(magnitude) * smallest;
+    return std::bit_cast<float>(std::bit_cast<u32>(value) | sign);
   }
 
   static u8 encode(float value, bool clamp) {
@@ -54,13 +53,10 @@ struct Format {
     return u8(sign | code);
   }
 
-  static const float* table() {
-    static const std::array<float, 256> values = [] {
-      std::array<float, 256> made{};
-      for (int code = 0; code < 256; ++code) made[std::size_t(code)] = decode(u8(code));
-      return made;
-    }();
-    return values.data();
+  static constexpr std::array<float, 256> table() {
+    std::array<float, 256> made{};
+    for (std::size_t code = 0; code < made.size(); ++code) made[code] = decode(u8(code));
+    return made;
   }
 };
 using Fp8 = Format<4, false>;
@@ -68,8 +64,7 @@ using Bf8 = Format<5, true>;
 
 }  // namespace
 
-const float* fp8_values() { return Fp8::table(); }
-const float* bf8_values() { return Bf8::table(); }
+constinit const std::array<float, 256> kFp8Values = Fp8::table(), kBf8Values = Bf8::table();
 u8 to_fp8(float value, bool clamp) { return Fp8::encode(value, clamp); }
 u8 to_bf8(float value, bool clamp) { return Bf8::encode(value, clamp); }
 

@@ -7,8 +7,7 @@
 namespace isotope::sim {
 
 /// Of each code. NaN is the quiet one with the code's sign.
-const float* fp8_values();
-const float* bf8_values();
+extern const std::array<float, 256> kFp8Values, kBf8Values;
 
 /// Round to nearest even; subnormal results are kept, and NaN stays NaN with its sign. Beyond the
 /// largest value, and infinity, becomes NaN (FP8) or infinity (BF8); with `clamp` (MODE.FP16_OVFL)

@@ -23,7 +23,7 @@ struct Definition {
   int mantissa_bits, bias, largest;  ///< code of the largest finite value
   bool infinity;
   u8 (*encode)(float, bool);
-  const float* (*values)();
+  const std::array<float, 256>& values;
   const char* to;
   const char* from;
 
@@ -50,8 +50,8 @@ struct Definition {
     return u8(sign | best);
   }
 };
-const Definition kFp8{3, 7, 0x7e, false, to_fp8, fp8_values, "v_cvt_pk_fp8_f32", "fp8"};
-const Definition kBf8{2, 15, 0x7b, true, to_bf8, bf8_values, "v_cvt_pk_bf8_f32", "bf8"};
+const Definition kFp8{3, 7, 0x7e, false, to_fp8, kFp8Values, "v_cvt_pk_fp8_f32", "fp8"};
+const Definition kBf8{2, 15, 0x7b, true, to_bf8, kBf8Values, "v_cvt_pk_bf8_f32", "bf8"};
 
 bool same(float a, float b) {
   return std::isnan(a) ? std::isnan(b) : std::bit_cast<u32>(a) == std::bit_cast<u32>(b);
@@ -91,18 +91,19 @@ TEST(Float8, EveryCodeIsItsDefinition) {
       float expected =
           magnitude <= format->largest ? sign * float(format->magnitude(magnitude)) : kNan;
       if (format->infinity && magnitude == format->largest + 1) expected = sign * kInf;
-      EXPECT_TRUE(same(format->values()[code], expected)) << format->to << " " << code;
+      EXPECT_TRUE(same(format->values[std::size_t(code)], expected)) << format->to << " " << code;
       if (std::isnan(expected)) {
-        EXPECT_EQ(std::signbit(format->values()[code]), sign < 0);
+        EXPECT_EQ(std::signbit(format->values[std::size_t(code)]), sign < 0);
       }
       if (format == &kFp8) {
-        EXPECT_TRUE(same(format->values()[code], to_float(float8_e4m3{u8(code)}))) << code;
+        EXPECT_TRUE(same(format->values[std::size_t(code)], to_float(float8_e4m3{u8(code)})))
+            << code;
       }
     }
-  EXPECT_EQ(fp8_values()[0x7e], 448.f);
-  EXPECT_EQ(fp8_values()[0x01], std::ldexp(1.f, -9));
-  EXPECT_EQ(bf8_values()[0x7b], 57344.f);
-  EXPECT_EQ(bf8_values()[0x01], std::ldexp(1.f, -16));
+  EXPECT_EQ(kFp8Values[0x7e], 448.f);
+  EXPECT_EQ(kFp8Values[0x01], std::ldexp(1.f, -9));
+  EXPECT_EQ(kBf8Values[0x7b], 57344.f);
+  EXPECT_EQ(kBf8Values[0x01], std::ldexp(1.f, -16));
 }
 
 TEST(Float8, RoundsToTheNearestEven) {
@@ -165,7 +166,8 @@ TEST(Float8, InstructionsConvertFromBytesOfARegister) {
                " v9, v1 byte_sel:3");
       for (std::size_t lane = 0; lane < kLanes; ++lane)
         for (std::size_t byte = 0; byte < 4; ++byte) {
-          const float expected = format->values()[test.wave.vgpr[1][lane] >> (8 * byte) & 0xff];
+          const float expected =
+              format->values[std::size_t(test.wave.vgpr[1][lane] >> (8 * byte) & 0xff)];
           EXPECT_TRUE(same(std::bit_cast<float>(test.wave.vgpr[2 + byte][lane]), expected));
           EXPECT_TRUE(same(std::bit_cast<float>(test.wave.vgpr[6 + byte][lane]), expected));
         }

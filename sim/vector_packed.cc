@@ -17,13 +17,12 @@ Lanes float_source(const Wave& wave, const Instruction& in, int source) {
   return result;
 }
 
-using Values = const float* (*)();
+using Values = std::array<float, 256>;
 using Encode = u8 (*)(float, bool);
 
 /// Both bytes of one half of the source.
-template <Values values>
+template <const Values& table>
 void cvt_pk_f32(Wave& wave, const Instruction& in) {
-  const float* const table = values();
   Lanes buffer, low, high;
   const u32* const source = lane_words(wave, in.operands[1], 0, buffer);
   const int shift = in.op_sel & 1 ? 16 : 0;
@@ -35,9 +34,8 @@ void cvt_pk_f32(Wave& wave, const Instruction& in) {
   set_lanes(wave, in.operands[0].index + 1, high);
 }
 
-template <Values values>
+template <const Values& table>
 void cvt_f32(Wave& wave, const Instruction& in) {
-  const float* const table = values();
   Lanes buffer, result;
   const u32* const source = lane_words(wave, in.operands[1], 0, buffer);
   const int shift = 8 * (in.op_sel & 3);
@@ -90,10 +88,10 @@ void add_vector_packed(Opcodes& opcodes) {
   const auto float8 = [&](std::string_view name, Handler run) {
     opcodes.add(name, run, Class::valu, {Type::f32});
   };
-  float8("v_cvt_pk_f32_fp8", cvt_pk_f32<fp8_values>);
-  float8("v_cvt_pk_f32_bf8", cvt_pk_f32<bf8_values>);
-  float8("v_cvt_f32_fp8", cvt_f32<fp8_values>);
-  float8("v_cvt_f32_bf8", cvt_f32<bf8_values>);
+  float8("v_cvt_pk_f32_fp8", cvt_pk_f32<kFp8Values>);
+  float8("v_cvt_pk_f32_bf8", cvt_pk_f32<kBf8Values>);
+  float8("v_cvt_f32_fp8", cvt_f32<kFp8Values>);
+  float8("v_cvt_f32_bf8", cvt_f32<kBf8Values>);
   float8("v_cvt_pk_fp8_f32", cvt_pk_from_f32<to_fp8>);
   float8("v_cvt_pk_bf8_f32", cvt_pk_from_f32<to_bf8>);
   float8("v_cvt_sr_fp8_f32", cvt_sr<to_fp8, 12>);
