@@ -27,10 +27,10 @@ NAME = "stories"
 
 
 class Server:
-    """A running `isotope serve`."""
+    """A running `isotope serve`; `prefix` are words in front of the program."""
 
-    def __init__(self, *flags, model=MODEL):
-        command = [BINARY, "serve", "--model", model, "--port", "0", *flags]
+    def __init__(self, *flags, model=MODEL, prefix=()):
+        command = [*prefix, BINARY, "serve", "--model", model, "--port", "0", *flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         lines = queue.Queue()
 
@@ -80,8 +80,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(*flags, model=MODEL):
-    server = Server(*flags, model=model)
+def running(*flags, model=MODEL, prefix=()):
+    server = Server(*flags, model=model, prefix=prefix)
     try:
         yield server
     finally:
