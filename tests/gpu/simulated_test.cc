@@ -1,0 +1,101 @@
+// The simulated card through HIP's functions: machine code that clang made, a right kernel and ones with planted faults.
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "tests/gpu/simulated_params.h"
+
+namespace isotope::emulated {
+namespace {
+
+using Words = std::vector<unsigned>;
+constexpr std::size_t kThreads = 256;
+constexpr int kLaunchFailure = 719, kIllegalAddress = 700;
+
+/// A function of the library as the program finds it.
+template <typename F>
+F* function(const char* name) {
+  static void* const library = dlopen(SIMULATED_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+  if (!library) throw std::runtime_error(dlerror());
+  return reinterpret_cast<F*>(dlsym(library, name));
+}
+
+class SimulatedCard : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::ifstream file(SIMULATED_KERNELS, std::ios::binary);
+    const std::string code{std::istreambuf_iterator<char>(file), {}};
+    ASSERT_EQ(function<int(void**, const void*)>("hipModuleLoadData")(&module_, code.data()), 0);
+    ASSERT_EQ(function<int(void**, unsigned)>("hipStreamCreateWithFlags")(&stream_, 1), 0);
+    in_ = allocate();
+    out_ = allocate();
+    Words words(kThreads);
+    std::iota(words.begin(), words.end(), 1000u);
+    ASSERT_EQ(function<int(void*, const void*, std::size_t, void*)>("hipMemcpyHtoDAsync")(in_, words.data(), kThreads * 4,
+                                                                                          stream_),
+              0);
+  }
+  void TearDown() override {
+    function<int(void*)>("hipFree")(in_);
+    function<int(void*)>("hipFree")(out_);
+    function<int(void*)>("hipModuleUnload")(module_);
+    function<int(void*)>("hipStreamDestroy")(stream_);
+  }
+  unsigned* allocate() {
+    void* data = nullptr;
+    EXPECT_EQ(function<int(void**, std::size_t)>("hipMalloc")(&data, kThreads * 4), 0);
+    return static_cast<unsigned*>(data);
+  }
+  /// The code that waiting for a launch gives.
+  int run(const char* name, const unsigned* in, unsigned* out) {
+    void* kernel = nullptr;
+    EXPECT_EQ(function<int(void**, void*, const char*)>("hipModuleGetFunction")(&kernel, module_, name), 0);
+    gpu::SimulatedParams params{in, out};
+    void* parameters[] = {&params};
+    using Launch = int(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**);
+    EXPECT_EQ(function<Launch>("hipModuleLaunchKernel")(kernel, 1, 1, 1, kThreads, 1, 1, 0, stream_, parameters, nullptr), 0);
+    return function<int(void*)>("hipStreamSynchronize")(stream_);
+  }
+  Words download(const unsigned* data) {
+    Words words(kThreads);
+    function<int(void*, const void*, std::size_t, void*)>("hipMemcpyDtoHAsync")(words.data(), data, kThreads * 4, stream_);
+    return words;
+  }
+  static std::string text(int code) { return function<const char*(int)>("hipGetErrorString")(code); }
+
+  void *module_ = nullptr, *stream_ = nullptr;
+  unsigned *in_ = nullptr, *out_ = nullptr;
+};
+
+TEST_F(SimulatedCard, RunsWhatIsRight) {
+  ASSERT_EQ(run("rotate", in_, out_), 0) << text(kLaunchFailure);
+  const Words words = download(out_);
+  for (std::size_t i = 0; i < kThreads; ++i) EXPECT_EQ(words[i], 1000 + (i + 33) % kThreads);
+}
+
+TEST_F(SimulatedCard, TellsAStoreBehindItsMemory) {
+  EXPECT_EQ(run("off_by_one", in_, out_), kIllegalAddress);
+  const std::string why = text(kIllegalAddress);
+  for (const char* part : {"kernel off_by_one", "workgroup (0, 0, 0)", "wave 7", "global_store", "byte 1024 of device memory"})
+    EXPECT_NE(why.find(part), std::string::npos) << part << " in " << why;
+}
+
+TEST_F(SimulatedCard, TellsUseAfterFree) {
+  unsigned* freed = allocate();
+  EXPECT_EQ(function<int(void*)>("hipFree")(freed), 0);
+  EXPECT_EQ(run("rotate", freed, out_), kIllegalAddress);
+  EXPECT_NE(text(kIllegalAddress).find("freed"), std::string::npos);
+}
+
+TEST_F(SimulatedCard, TellsABarrierThatNotAllReach) {
+  EXPECT_EQ(run("divergent_barrier", in_, out_), kLaunchFailure);
+  EXPECT_NE(text(kLaunchFailure).find("barrier"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace isotope::emulated
