@@ -2,16 +2,45 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <iterator>
 #include <numeric>
 #include <string>
 #include <vector>
 
-#include "tests/gpu/simulated_params.h"
+#include "sim/testing.h"
 
 namespace isotope::emulated {
 namespace {
+
+struct Params {
+  const unsigned* in;
+  unsigned* out;
+};
+constexpr const char* kKernels = R"(
+struct Params { const unsigned* in; unsigned* out; };
+__shared__ unsigned words[256];
+
+/// out[i] = in[i] of the thread 33 further on, by LDS.
+extern "C" __global__ void rotate(Params p) {
+  words[threadIdx.x] = p.in[threadIdx.x];
+  __syncthreads();
+  p.out[threadIdx.x] = words[(threadIdx.x + 33) % 256];
+}
+/// As rotate, but nothing orders the waves.
+extern "C" __global__ void missing_barrier(Params p) {
+  words[threadIdx.x] = p.in[threadIdx.x];
+  __builtin_amdgcn_fence(__ATOMIC_SEQ_CST, "wavefront");
+  p.out[threadIdx.x] = words[(threadIdx.x + 33) % 256];
+}
+/// One element too far.
+extern "C" __global__ void off_by_one(Params p) { p.out[threadIdx.x + 1] = 1; }
+/// Half of the waves never come to the barrier.
+extern "C" __global__ void divergent_barrier(Params p) {
+  if (threadIdx.x < 128) __syncthreads();
+  p.out[threadIdx.x] = 1;
+}
+/// Reads what nobody wrote.
+extern "C" __global__ void unwritten_lds(Params p) { p.out[threadIdx.x] = words[threadIdx.x]; }
+)";
 
 using Words = std::vector<unsigned>;
 constexpr std::size_t kThreads = 256;
@@ -28,8 +57,8 @@ F* function(const char* name) {
 class SimulatedCard : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::ifstream file(SIMULATED_KERNELS, std::ios::binary);
-    const std::string code{std::istreambuf_iterator<char>(file), {}};
+    if (!sim::have_hip_compiler()) GTEST_SKIP() << "no clang-19";
+    const std::vector<std::byte> code = sim::compile_hip(std::string(sim::kHipPrelude) + kKernels);
     ASSERT_EQ(function<int(void**, const void*)>("hipModuleLoadData")(&module_, code.data()), 0);
     ASSERT_EQ(function<int(void**, unsigned)>("hipStreamCreateWithFlags")(&stream_, 1), 0);
     in_ = allocate();
@@ -55,7 +84,7 @@ class SimulatedCard : public ::testing::Test {
   int run(const char* name, const unsigned* in, unsigned* out) {
     void* kernel = nullptr;
     EXPECT_EQ(function<int(void**, void*, const char*)>("hipModuleGetFunction")(&kernel, module_, name), 0);
-    gpu::SimulatedParams params{in, out};
+    Params params{in, out};
     void* parameters[] = {&params};
     using Launch = int(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**);
     EXPECT_EQ(function<Launch>("hipModuleLaunchKernel")(kernel, 1, 1, 1, kThreads, 1, 1, 0, stream_, parameters, nullptr), 0);
