@@ -1,32 +1,85 @@
-// Device memory as simulated code sees it: addresses are the host's, accesses outside of what is allocated are faults.
+// Device memory as simulated code sees it: addresses are the host's, accesses outside of what is
+// allocated are faults, and what nobody has written yet is known.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <deque>
 #include <map>
+#include <memory>
 #include <string>
 
+#include "sim/shadow.h"
 #include "sim/wave.h"
 
 namespace isotope::sim {
 
 class Memory {
  public:
-  /// [data, data + bytes) may be accessed; `name` for messages.
-  void add(const void* data, std::size_t bytes, std::string name, bool writable = true);
-  void remove(const void* data);
-
-  /// Bytes to read from or write to, checked. Errors: Fault.
-  const u8* readable(u64 address, u32 bytes) const { return at(address, bytes, false); }
-  u8* writable(u64 address, u32 bytes) { return at(address, bytes, true); }
-
- private:
   struct Region {
+    u64 begin;
     std::size_t bytes;
     std::string name;
     bool writable;
+    std::unique_ptr<Shadow> shadow;  ///< null: all of it is initialised
+
+    bool contains(u64 address, u64 count) const {
+      return address - begin < bytes && count <= bytes - (address - begin);
+    }
+    /// Kernels or copies have written there.
+    void mark(u64 address, std::size_t count) {
+      shadow->set_range(address - begin, count);
+      forget_complete_shadow();
+    }
+    void forget_complete_shadow() {
+      if (shadow->missing() == 0) shadow.reset();
+    }
   };
-  u8* at(u64 address, u32 bytes, bool write) const;
+
+  // For the owner of allocations.
+  /// [data, data + bytes) may be accessed; `name` for messages.
+  void add(const void* data, std::size_t bytes, std::string name, bool writable = true,
+           bool initialised = true);
+  /// Accesses are faults from now on that say what was there.
+  void remove(const void* data);
+  /// The host has written there: copies and fills.
+  void mark_initialised(const void* data, std::size_t bytes);
+  /// Bytes were copied: what was initialised at the source is at the target. Memory that is not
+  /// known is initialised.
+  void copy_shadow(const void* target, const void* source, std::size_t bytes);
+
+  // For kernels.
+  /// The region of all of these bytes, or null. Calls with the same `hint` should mean the same
+  /// region: it is tried first.
+  Region* find(u64 address, u64 bytes, u32 hint) {
+    Region* const tried = tried_first_[hint % tried_first_.size()];
+    return tried && tried->contains(address, bytes) ? tried : find_anywhere(address, bytes, hint);
+  }
+  /// Errors: Fault that says what lies there or next to it.
+  Region& at(u64 address, u32 bytes, bool write, u32 hint) {
+    Region* const region = find(address, bytes, hint);
+    if (!region || (write && !region->writable)) complain(address, bytes, write);
+    return *region;
+  }
+  const u8* readable(u64 address, u32 bytes) {
+    return bytes_of(at(address, bytes, false, 0), address);
+  }
+  u8* writable(u64 address, u32 bytes) { return bytes_of(at(address, bytes, true, 0), address); }
+
+  /// "byte 12 of device memory of 4096 bytes at 0x…"
+  static std::string place(const Region& region, u64 address);
+
+ private:
+  static u8* bytes_of(Region&, u64 address) { return reinterpret_cast<u8*>(address); }
+  Region* find_anywhere(u64 address, u64 bytes, u32 hint);
+  /// The last that begins there or before.
+  Region* at_or_before(u64 address);
+  [[noreturn]] void complain(u64 address, u32 bytes, bool write) const;
+  std::string what_lies_at(u64 address) const;
+
   std::map<u64, Region> regions_;  // by address
+  std::array<Region*, 64> tried_first_{};
+  std::deque<Region> removed_;  // newest first
 };
 
 }  // namespace isotope::sim
