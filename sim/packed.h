@@ -54,6 +54,6 @@ inline void want_nearest(const Wave& wave) {
 }
 
 void add_dot_products(Opcodes& opcodes);
-void add_packing_conversions(Opcodes& opcodes);
+void add_float8_conversions(Opcodes& opcodes);
 
 }  // namespace isotope::sim::packed

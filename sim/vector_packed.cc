@@ -256,7 +256,7 @@ void add_vector_packed(Opcodes& opcodes) {
   opcodes.add("v_fma_mixhi_f16", fma_mix_f16<16>, Class::valu, {Type::f32});
 
   add_dot_products(opcodes);
-  add_packing_conversions(opcodes);
+  add_float8_conversions(opcodes);
 }
 
 }  // namespace isotope::sim
