@@ -28,6 +28,7 @@ class Memory {
     }
     /// Kernels or copies have written there.
     void mark(u64 address, std::size_t count) {
+      if (count == bytes) return shadow.reset();
       shadow->set_range(address - begin, count);
       forget_complete_shadow();
     }

@@ -84,9 +84,14 @@ class SimulatedExecutor final : public Executor {
   }
 
   void allocated(const void* data, std::size_t bytes, bool pinned) override {
-    machine().memory.add(data, bytes, pinned ? "page-locked memory" : "device memory");
+    // The program writes to page-locked memory without telling.
+    machine().memory.add(data, bytes, pinned ? "page-locked memory" : "device memory", true, pinned);
   }
   void freed(const void* data) override { machine().memory.remove(data); }
+  void written(const void* data, std::size_t bytes) override { machine().memory.mark_initialised(data, bytes); }
+  void copied(const void* target, const void* source, std::size_t bytes) override {
+    machine().memory.copy_shadow(target, source, bytes);
+  }
 };
 
 }  // namespace
