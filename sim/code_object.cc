@@ -167,6 +167,7 @@ void CodeObject::load(std::span<const std::byte> file) {
           segment.p_filesz > segment.p_memsz)
         throw Fault("the code object ends in a segment");
       std::memcpy(image_.get() + segment.p_vaddr, file.data() + segment.p_offset, segment.p_filesz);
+      segments_.push_back({image().subspan(segment.p_vaddr, segment.p_memsz), (segment.p_flags & PF_W) != 0});
     }
     if (segment.p_type == PT_LOAD && (segment.p_flags & PF_X)) {
       Decoder decoder;

@@ -45,6 +45,12 @@ class CodeObject {
   const Program& program() const { return program_; }
   /// The loaded image: constants and zero-initialised variables are there too.
   std::span<std::byte> image() { return {image_.get(), image_bytes_}; }
+  /// Its parts, which kernels may read and, some, write.
+  struct Segment {
+    std::span<std::byte> bytes;
+    bool writable;
+  };
+  const std::vector<Segment>& segments() const { return segments_; }
 
  private:
   void load(std::span<const std::byte> file);
@@ -53,6 +59,7 @@ class CodeObject {
   struct Free { void operator()(std::byte* p) const; };
   std::unique_ptr<std::byte[], Free> image_;
   std::size_t image_bytes_ = 0;
+  std::vector<Segment> segments_;
   std::map<std::string, Kernel, std::less<>> kernels_;
   Program program_;
 };

@@ -244,6 +244,12 @@ void not_implemented(Wave&, const Instruction& instruction) {
   throw Fault("the simulator has no " + mnemonic_of(instruction.text));
 }
 
+/// "scope:SCOPE_SE", where an instruction has no operands before it; registers have a colon only in brackets.
+bool is_modifier(std::string_view word) {
+  const std::size_t colon = word.find(':');
+  return colon != word.npos && word.find('[') > colon;
+}
+
 std::string_view without_encoding(std::string_view name) {
   for (const std::string_view suffix : {"_dpp", "_e32", "_e64"})
     if (name.ends_with(suffix)) name.remove_suffix(suffix.size());
@@ -294,6 +300,10 @@ Instruction parse_instruction(std::string_view whole, std::vector<Instruction>& 
     std::string_view last = parts.back();
     const std::size_t end = last.find(' ');
     parts.back() = last.substr(0, end);
+    if (is_modifier(parts.back())) {
+      modifiers.push_back(parts.back());
+      parts.pop_back();
+    }
     while (end != last.npos && !last.empty()) {
       const std::size_t next = last.find(' ');
       last = next == last.npos ? "" : trim(last.substr(next));

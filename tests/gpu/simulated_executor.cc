@@ -58,10 +58,13 @@ class SimulatedKernel final : public ExecutableKernel {
 class SimulatedCode final : public ExecutableCode {
  public:
   explicit SimulatedCode(std::span<const std::byte> code) : code_(code) {
-    machine().memory.add(code_.image().data(), code_.image().size(), "the code object", false);
+    for (const auto& [bytes, writable] : code_.segments())
+      machine().memory.add(bytes.data(), bytes.size(), "the code object", writable);
     for (const auto& [name, kernel] : code_.kernels()) kernels_.try_emplace(name, code_, kernel);
   }
-  ~SimulatedCode() override { machine().memory.remove(code_.image().data()); }
+  ~SimulatedCode() override {
+    for (const sim::CodeObject::Segment& segment : code_.segments()) machine().memory.remove(segment.bytes.data());
+  }
   const ExecutableKernel* find_or_null(const std::string& name) override {
     const auto found = kernels_.find(name);
     return found == kernels_.end() ? nullptr : &found->second;
