@@ -1,4 +1,5 @@
 // Conversions between formats of numbers, but for those of 8-bit floats.
+#include "sim/packed.h"
 #include "sim/vector.h"
 
 namespace isotope::sim {
@@ -92,9 +93,12 @@ void add_packed(Opcodes& opcodes) {
   const auto add = [&](const char* name, Handler run, Type from) {
     opcodes.add(name, run, Class::valu, {Type::b32, from});
   };
-  add("v_cvt_pk_rtz_f16_f32", lanes<kArithmetic>([](float a, float b) {
-        return pair(truncated_half(a), truncated_half(b));
-      }),
+  add("v_cvt_pk_rtz_f16_f32",
+      lanes_clamped<kArithmetic>(
+          [](float a, float b) { return pair(truncated_half(a), truncated_half(b)); },
+          [](float a, float b) {
+            return pair(packed::clamp_f16(truncated_half(a)), packed::clamp_f16(truncated_half(b)));
+          }),
       Type::f32);
   add("v_cvt_pk_i16_f32", lanes<kArithmetic>([](float a, float b) {
         return pair(u32(truncated<i16>(a)), u32(truncated<i16>(b)));

@@ -27,6 +27,10 @@ u32 f16_to_zero(float x) {
   }
   return sign | below;
 }
+u32 clamp_f16(u32 half) {
+  const float x = value_of(half);
+  return x >= 1 ? 0x3c00 : x > 0 ? half : 0;
+}
 u32 float_to(double x, double low, double high) {
   if (std::isnan(x)) return 0;
   return u32(i32(std::trunc(x < low ? low : x > high ? high : x))) & 0xffff;
@@ -45,6 +49,8 @@ const Row kRows[] = {
     {"v_cvt_pk_rtz_f16_f32 v0, -v1, -v2", [](u32 bits) { return f16_to_zero(-as_float(bits)); }},
     {"v_cvt_pk_rtz_f16_f32 v0, |v1|, |v2|",
      [](u32 bits) { return f16_to_zero(std::abs(as_float(bits))); }},
+    {"v_cvt_pk_rtz_f16_f32 v0, |v1|, |v2| clamp",
+     [](u32 bits) { return clamp_f16(f16_to_zero(std::abs(as_float(bits)))); }},
     {"v_cvt_pk_i16_f32 v0, v1, v2",
      [](u32 bits) { return float_to(as_float(bits), -32768, 32767); }},
     {"v_cvt_pk_i16_f32 v0, -|v1|, -|v2|",
