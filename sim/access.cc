@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "sim/counters.h"
+#include "sim/lds_check.h"
 #include "sim/memory.h"
 
 namespace isotope::sim {
@@ -61,33 +62,111 @@ void count(Counters& counters, const Places& places, u32 mask, u32 bytes, const 
   const u32 lines = lines_of(places, mask, bytes, extent), moved = u32(std::popcount(mask)) * bytes;
   if (use != Use::store) counters.loaded_bytes += moved, counters.loaded_lines += lines;
   if (use != Use::load) counters.stored_bytes += moved, counters.stored_lines += lines;
+  if (use == Use::atomic) return;
+  Counters::Width& width =
+      (use == Use::load ? counters.load_widths : counters.store_widths)[width_index(bytes)];
+  ++width.all;
+  width.coalesced += lines * kLine < moved + kLine;
+}
+
+/// Lanes whose bytes are not all initialised, among those of `mask`, which lie in `region`.
+u32 uninitialised_lanes(const Memory::Region& region, const Places& places, u32 mask, u32 bytes) {
+  u32 found = 0;
+  for_lanes(mask, [&](int lane) {
+    found |= u32(!region.shadow->test(places[std::size_t(lane)] - region.begin, bytes)) << lane;
+  });
+  return found;
+}
+
+void report_uninitialised(const Wave& wave, const Instruction& in, const Memory::Region& region,
+                          u64 address, u32 bytes, const std::string& who, u32 lanes) {
+  const Memory& memory = *wave.group->memory;
+  record(wave, in, memory.checks.uninitialised_memory, wave.group->counters->uninitialised_memory,
+         lanes,
+         fmt::format("{} reads {} bytes at {:#x}, not all initialised: {}", who, bytes, address,
+                     Memory::place(region, address)));
+}
+
+/// What lanes of `mask` do to the shadow of the region in which they all are. `extent` is of these
+/// lanes.
+void access_shadow(const Wave& wave, const Instruction& in, Memory::Region& region,
+                   const Places& places, u32 mask, u32 bytes, Use use, const Extent& extent) {
+  if (use != Use::store && wave.group->memory->checks.uninitialised_memory != OnFinding::ignore &&
+      !(extent.dense &&
+        region.shadow->test_range(extent.first - region.begin, extent.end - extent.first))) {
+    const u32 lanes = uninitialised_lanes(region, places, mask, bytes);
+    if (lanes) {
+      const int first = std::countr_zero(lanes);
+      report_uninitialised(wave, in, region, places[std::size_t(first)], bytes,
+                           fmt::format("lane {}", first), u32(std::popcount(lanes)));
+    }
+  }
+  if (use == Use::load) return;
+  if (extent.dense) return region.mark(extent.first, extent.end - extent.first);
+  for_lanes(mask,
+            [&](int lane) { region.shadow->set(places[std::size_t(lane)] - region.begin, bytes); });
+  region.forget_complete_shadow();
+}
+
+/// Not all in one region that may be accessed so: each on its own.
+void resolve_lane_by_lane(const Wave& wave, const Instruction& in, const Places& places, u32 mask,
+                          u32 bytes, Use use) {
+  for_lanes(mask, [&](int lane) {
+    const u64 address = places[std::size_t(lane)];
+    Memory::Region& region = wave.group->memory->at(address, bytes, use != Use::load, wave.now);
+    if (region.shadow)
+      access_shadow(wave, in, region, places, 1u << lane, bytes, use,
+                    {address, address + bytes, false});
+  });
+}
+
+/// The hardware does not do these.
+void check_alignment(const Places& places, u32 mask, u32 bytes) {
+  u64 low = 0;
+  for_lanes(mask, [&](int lane) { low |= places[std::size_t(lane)]; });
+  if (low % bytes != 0)
+    throw Fault(fmt::format("an atomic of {} bytes that is not aligned", bytes), Fault::address);
 }
 
 }  // namespace
 
-void resolve_global(Wave& wave, const Instruction&, Places& places, u32 mask, u32 bytes, Use use) {
+void resolve_global(Wave& wave, const Instruction& in, Places& places, u32 mask, u32 bytes,
+                    Use use) {
   if (mask == 0) return;
-  Memory& memory = *wave.group->memory;
-  const bool write = use != Use::load;
+  if (use == Use::atomic) check_alignment(places, mask, bytes);
   const Extent extent = extent_of(places, mask, bytes);
-  const Memory::Region* region = memory.find(extent.first, extent.end - extent.first, wave.now);
-  if (!region || (write && !region->writable))
-    for_lanes(mask,
-              [&](int lane) { memory.at(places[std::size_t(lane)], bytes, write, wave.now); });
-  if (wave.group->counters) count(*wave.group->counters, places, mask, bytes, extent, use);
+  Memory::Region* region =
+      wave.group->memory->find(extent.first, extent.end - extent.first, wave.now);
+  if (!region || (use != Use::load && !region->writable))
+    resolve_lane_by_lane(wave, in, places, mask, bytes, use);
+  else if (region->shadow)
+    access_shadow(wave, in, *region, places, mask, bytes, use, extent);
+  count(*wave.group->counters, places, mask, bytes, extent, use);
 }
 
-void resolve_lds(Wave& wave, const Instruction&, Places& places, u32 mask, u32 bytes, Use use) {
+const u8* resolve_scalar(Wave& wave, const Instruction& in, u64 address, u32 bytes) {
+  Memory& memory = *wave.group->memory;
+  const Memory::Region& region = memory.at(address, bytes, false, wave.now);
+  if (region.shadow && !region.shadow->test_range(address - region.begin, bytes))
+    report_uninitialised(wave, in, region, address, bytes, "the wave", 1);
+  wave.group->counters->scalar_bytes += bytes;
+  return reinterpret_cast<const u8*>(address);
+}
+
+void resolve_lds(Wave& wave, const Instruction& in, Places& places, u32 mask, u32 bytes, Use use) {
   std::vector<u8>& lds = wave.group->lds;
+  if (use == Use::atomic) check_alignment(places, mask, bytes);
   for_lanes(mask, [&](int lane) {
-    u64& place = places[std::size_t(lane)];
+    const u64 place = places[std::size_t(lane)];
     if (place + bytes > lds.size())
       throw Fault(
           fmt::format("{} of {} bytes at byte {} of LDS by lane {}: the workgroup has {} bytes",
                       use == Use::load ? "a load" : "a store", bytes, place, lane, lds.size()),
           Fault::address);
-    place += u64(lds.data());
   });
+  if (wave.group->lds_check) wave.group->lds_check->access(wave, in, places, mask, bytes, use);
+  wave.group->counters->lds_conflicts += bank_conflicts(places, mask, bytes);
+  for (u64& place : places) place += u64(lds.data());
 }
 
 void resolve_scratch(Wave& wave, Places& places, u32 mask, u32 bytes) {

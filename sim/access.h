@@ -28,6 +28,7 @@ void resolve_global(Wave& wave, const Instruction& in, Places& places, u32 mask,
                     Use use);
 void resolve_lds(Wave& wave, const Instruction& in, Places& places, u32 mask, u32 bytes, Use use);
 void resolve_scratch(Wave& wave, Places& places, u32 mask, u32 bytes);
+const u8* resolve_scalar(Wave& wave, const Instruction& in, u64 address, u32 bytes);
 
 // How a lane's bytes lie in registers.
 

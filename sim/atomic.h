@@ -162,4 +162,14 @@ void execute_atomic(Wave& wave, const Places& places, u32 mask, int result, int 
   }
 }
 
+/// As in global memory: what is compared lies behind the data. `result` is null if the old value is
+/// not wanted.
+template <typename Operation>
+void execute_atomic(Wave& wave, const Places& places, u32 mask, const Operand* result,
+                    const Operand& data) {
+  constexpr int kWords = sizeof(typename Operation::Type) / 4;
+  const int compare = data.words > kWords ? data.index + kWords : data.index;
+  execute_atomic<Operation>(wave, places, mask, result ? result->index : -1, data.index, compare);
+}
+
 }  // namespace isotope::sim

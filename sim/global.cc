@@ -36,18 +36,14 @@ void global_store(Wave& wave, const Instruction& in) {
   Format::store(wave, in.operands[1].index, places, mask);
 }
 
-/// The old value is the first operand where it is wanted; what is compared lies behind the data.
+/// The old value is the first operand where it is wanted.
 template <typename Operation>
 void global_atomic(Wave& wave, const Instruction& in) {
-  using T = typename Operation::Type;
-  const u32 mask = wave.exec();
   const std::size_t first = in.count == 4 ? 1 : 0;
   Places places = global_places(wave, in.operands[first], in.operands[first + 2], in.offset);
-  resolve_global(wave, in, places, mask, sizeof(T), Use::atomic);
-  const int data = in.operands[first + 1].index;
-  const bool compares = in.operands[first + 1].words * 4 > int(sizeof(T));
-  execute_atomic<Operation>(wave, places, mask, first ? in.operands[0].index : -1, data,
-                            compares ? data + int(sizeof(T) / 4) : data);
+  resolve_global(wave, in, places, wave.exec(), sizeof(typename Operation::Type), Use::atomic);
+  execute_atomic<Operation>(wave, places, wave.exec(), first ? &in.operands[0] : nullptr,
+                            in.operands[first + 1]);
 }
 
 /// Caches are not modelled: what is stored is in memory at once.

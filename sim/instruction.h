@@ -121,5 +121,6 @@ void add_vector_packed(Opcodes& opcodes);
 void add_matrix(Opcodes& opcodes);
 void add_lds(Opcodes& opcodes);
 void add_global(Opcodes& opcodes);
+void add_flat(Opcodes& opcodes);
 
 }  // namespace isotope::sim

@@ -87,6 +87,24 @@ void send(Wave& wave, const Instruction& in) {
   set_lanes(wave, in.operands[0].index, result);
 }
 
+/// Any permutation within four lanes, or the lane whose number has bits kept, set and flipped in
+/// this order.
+void swizzle(Wave& wave, const Instruction& in) {
+  const u32 code = u32(in.offset), exec = wave.exec();
+  if (code >= 0xc000)
+    throw Fault(
+        "a rotation or a step of an FFT by ds_swizzle_b32, which the simulator does not have");
+  const u32* const data = wave.vgpr[in.operands[1].index].data();
+  Lanes result;
+  for (u32 lane = 0; lane < kLanes; ++lane) {
+    const u32 in_four = (lane & ~3u) | (code >> (lane & 3) * 2 & 3);
+    const u32 by_bits = ((lane & code) | code >> 5) ^ code >> 10;
+    const u32 from = (code & 0x8000 ? in_four : by_bits) & 31;
+    result[lane] = data[from] & (0u - (exec >> from & 1));
+  }
+  set_lanes(wave, in.operands[0].index, result);
+}
+
 }  // namespace
 
 void add_lds(Opcodes& opcodes) {
@@ -198,6 +216,7 @@ void add_lds(Opcodes& opcodes) {
   opcodes.add("ds_pk_add_rtn_bf16", atomic<AddPair<from_bf16, to_bf16>, true>, Class::lds);
   opcodes.add("ds_bpermute_b32", fetch, Class::lds);
   opcodes.add("ds_permute_b32", send, Class::lds);
+  opcodes.add("ds_swizzle_b32", swizzle, Class::lds);
 }
 
 }  // namespace isotope::sim

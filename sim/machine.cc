@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "sim/lds_check.h"
+
 namespace isotope::sim {
 namespace {
 
@@ -175,6 +177,7 @@ void run(const CodeObject& code, const Kernel& kernel, const Launch& launch, Mem
     }
   } forget{memory, dispatch};
   std::vector<Wave> waves((dispatch.threads + kLanes - 1) / kLanes);
+  LdsCheck lds_check(memory.checks);
   for (u32 z = 0; z < launch.grid[2]; ++z)
     for (u32 y = 0; y < launch.grid[1]; ++y)
       for (u32 x = 0; x < launch.grid[0]; ++x) {
@@ -183,6 +186,8 @@ void run(const CodeObject& code, const Kernel& kernel, const Launch& launch, Mem
         group.lds.assign(kernel.lds_bytes + launch.dynamic_lds, 0xcd);
         group.memory = &memory;
         group.counters = &counters;
+        group.lds_check = &lds_check;
+        lds_check.begin_group(group.lds.size());
         run_group(dispatch, waves, group);
         ++counters.workgroups;
         counters.waves += waves.size();

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "sim/findings.h"
 #include "sim/shadow.h"
 #include "sim/wave.h"
 
@@ -36,6 +37,8 @@ class Memory {
       if (shadow->missing() == 0) shadow.reset();
     }
   };
+
+  Checks checks;
 
   // For the owner of allocations.
   /// [data, data + bytes) may be accessed; `name` for messages.

@@ -41,6 +41,7 @@ const Opcodes& Opcodes::all() {
     add_matrix(opcodes);
     add_lds(opcodes);
     add_global(opcodes);
+    add_flat(opcodes);
     return opcodes;
   }();
   return made;

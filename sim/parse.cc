@@ -117,8 +117,22 @@ u64 float_constant(double value, Type type) {
   }
 }
 
+struct NamedConstant {
+  std::string_view name;
+  u64 value;
+};
+constexpr NamedConstant kNamedConstants[] = {
+    {"src_shared_base", kLdsAperture}, {"src_shared_limit", kLdsAperture | 0xffffffff},
+    {"src_private_base", kScratchAperture}, {"src_private_limit", kScratchAperture | 0xffffffff},
+};
+
 bool parse_constant(std::string_view s, Type type, Operand& operand) {
   operand.kind = Operand::constant;
+  for (const NamedConstant& named : kNamedConstants)
+    if (s == named.name) {
+      operand.value = named.value;
+      return true;
+    }
   if (const auto value = integer(s)) {
     const bool is_inline = *value >= -16 && *value <= 64;
     if (is_inline || type == Type::b64)
@@ -198,6 +212,31 @@ void parse_lane_list(std::string_view s, std::string_view text, LaneMove& move) 
       not_understood(s, text);
 }
 
+/// swizzle(QUAD_PERM,0,1,2,3) and the like as ds_swizzle_b32's offset is encoded.
+i32 parse_swizzle(std::string_view s, std::string_view text) {
+  const auto parts = split_operands(s.substr(8, s.size() - 9));
+  std::array<u32, 5> numbers{};
+  for (std::size_t i = 1; i < parts.size() && i < numbers.size(); ++i) numbers[i] = u32(integer(parts[i]).value_or(0));
+  u32 keep = 31, set = 0, flip = 0;
+  if (parts[0] == "QUAD_PERM")
+    return i32(0x8000 | numbers[1] | numbers[2] << 2 | numbers[3] << 4 | numbers[4] << 6);
+  if (parts[0] == "SWAP") {
+    flip = numbers[1];
+  } else if (parts[0] == "REVERSE") {
+    flip = numbers[1] - 1;
+  } else if (parts[0] == "BROADCAST") {
+    keep = 32 - numbers[1], set = numbers[2];
+  } else if (parts[0] == "BITMASK_PERM" && parts[1].size() == 7) {
+    keep = 0;
+    for (const char c : parts[1].substr(1, 5)) {
+      keep = keep << 1 | (c == 'p' || c == 'i'), set = set << 1 | (c == '1'), flip = flip << 1 | (c == 'i');
+    }
+  } else {
+    not_understood(s, text);
+  }
+  return i32(keep | set << 5 | flip << 10);
+}
+
 struct MoveName {
   std::string_view name;
   LaneMove::Kind kind;
@@ -225,6 +264,7 @@ void parse_modifier(std::string_view s, std::string_view text, Instruction& out)
   else if (name == "neg_lo") out.neg_lo = bit_list(value, text);
   else if (name == "neg_hi") out.neg_hi = bit_list(value, text);
   else if ((name == "byte_sel" || name == "index_key") && number) out.op_sel = u8(*number);
+  else if (name == "offset" && value.starts_with("swizzle(")) out.offset = parse_swizzle(value, text);
   else if (name == "offset" && number) out.offset = i32(*number);
   else if (name == "offset0" && number) out.offset0 = u8(*number);
   else if (name == "offset1" && number) out.offset1 = u8(*number);

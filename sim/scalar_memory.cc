@@ -1,8 +1,7 @@
 // Loads through the scalar cache.
 #include <fmt/core.h>
 
-#include "sim/lanes.h"
-#include "sim/memory.h"
+#include "sim/access.h"
 
 namespace isotope::sim {
 namespace {
@@ -22,7 +21,7 @@ void load(Wave& wave, const Instruction& in) {
   // The hardware would quietly read from the word before.
   if (address % 4 != 0) throw Fault(fmt::format("a scalar load of words at {:#x}", address));
   std::array<u32, kWords> words;
-  std::memcpy(words.data(), wave.group->memory->readable(address, kWords * 4), kWords * 4);
+  std::memcpy(words.data(), resolve_scalar(wave, in, address, kWords * 4), kWords * 4);
   if (in.operands[0].index == kNull) return;
   for (int i = 0; i < kWords; ++i)
     wave.sgpr[std::size_t(in.operands[0].index + i)] = words[std::size_t(i)];
@@ -34,7 +33,7 @@ void load_short(Wave& wave, const Instruction& in) {
   if (address % sizeof(T) != 0)
     throw Fault(fmt::format("a scalar load of {} bytes at {:#x}", sizeof(T), address));
   T value;
-  std::memcpy(&value, wave.group->memory->readable(address, sizeof(T)), sizeof(T));
+  std::memcpy(&value, resolve_scalar(wave, in, address, sizeof(T)), sizeof(T));
   set_scalar(wave, in.operands[0], u32(i32(value)));
 }
 

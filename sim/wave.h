@@ -39,6 +39,9 @@ enum Scalar : u16 {
   kVccLo = 106, kVccHi = 107, kTtmp = 108, kNull = 124, kM0 = 125, kExecLo = 126, kExecHi = 127, kScalars = 128
 };
 
+// Where flat addresses mean LDS and the lane's scratch memory: no process has memory there.
+constexpr u64 kLdsAperture = u64(1) << 48, kScratchAperture = u64(2) << 48;
+
 /// The number of the hardware register that FloatMode is a part of.
 constexpr u32 kModeRegister = 1;
 
@@ -50,6 +53,7 @@ struct FloatMode {
   bool clamp_overflow = false;               ///< FP16_OVFL: finite f16, FP8 and BF8 results do not overflow
 };
 
+class LdsCheck;
 class Memory;
 struct Counters;
 
@@ -61,6 +65,7 @@ struct Workgroup {
   u32 barriers_passed = 0;                   ///< accesses of the same count are not ordered between waves
   Memory* memory = nullptr;
   Counters* counters = nullptr;
+  LdsCheck* lds_check = nullptr;             ///< null: LDS's contents are not checked
 };
 
 /// Lets the waves at the barrier on if all that have not ended have signalled. After a signal, and after the end of a wave.
