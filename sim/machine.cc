@@ -10,8 +10,10 @@ namespace isotope::sim {
 namespace {
 
 constexpr u32 kMaxLds = 64 << 10;
-/// A wave that executes more instructions than this hangs.
-constexpr u64 kMaxInstructions = u64(1) << 36;
+/// A wave gives way to the others of its workgroup after this many instructions: it may be waiting for them in a loop.
+constexpr u64 kTurn = u64(1) << 16;
+/// A workgroup that executes more instructions than this hangs.
+constexpr u64 kMaxInstructions = u64(1) << 32;
 
 /// hsa_kernel_dispatch_packet_t, as far as kernels look.
 struct DispatchPacket {
@@ -81,6 +83,7 @@ void Dispatch::begin_wave(Workgroup& group, int id, Wave& wave) const {
   if (kernel.kernargs) give(u64(arguments.data()));
   if (kernel.dispatch_id) give(0);
   if (kernel.scratch_size) wave.sgpr[std::size_t(next)] = kernel.scratch_bytes;
+  wave.sgpr[kTtmp + 8] = u32(id) << 25;
   wave.sgpr[kTtmp + 9] = group.id[0];
   wave.sgpr[kTtmp + 7] = (group.id[1] & 0xffff) | group.id[2] << 16;
   wave.scratch_bytes = kernel.scratch_bytes;
@@ -104,6 +107,7 @@ void run_group(const Dispatch& dispatch, std::vector<Wave>& waves, Workgroup& gr
     waves[i] = Wave();
     dispatch.begin_wave(group, int(i), waves[i]);
   }
+  u64 executed = 0;
   while (group.waves_done < group.waves) {
     bool moved = false;
     for (Wave& wave : waves) {
@@ -112,7 +116,8 @@ void run_group(const Dispatch& dispatch, std::vector<Wave>& waves, Workgroup& gr
       moved = true;
       wave.state = Wave::running;
       try {
-        run_wave(wave);
+        executed += run_wave(wave);
+        if (executed > kMaxInstructions) throw Fault("the workgroup does not come to an end");
       } catch (const Fault& fault) {
         throw Fault(fmt::format("{}, workgroup ({}, {}, {}), wave {}: {}", dispatch.kernel.name, group.id[0], group.id[1],
                                 group.id[2], wave.id, fault.what()),
@@ -131,10 +136,11 @@ void run_group(const Dispatch& dispatch, std::vector<Wave>& waves, Workgroup& gr
 
 }  // namespace
 
-void run_wave(Wave& wave) {
+u64 run_wave(Wave& wave) {
   const std::vector<Instruction>& instructions = wave.program->instructions;
   Counters* const counters = wave.group ? wave.group->counters : nullptr;
-  for (u64 steps = 0; wave.state == Wave::running; ++steps) {
+  u64 executed = 0;
+  for (; wave.state == Wave::running && executed < kTurn; ++executed) {
     if (wave.now >= instructions.size()) throw Fault("the wave has left its code");
     const Instruction& instruction = instructions[wave.now];
     wave.next = wave.now + 1;
@@ -150,8 +156,8 @@ void run_wave(Wave& wave) {
       if (counters->wants_opcodes) ++counters->opcodes[instruction.opcode];
     }
     wave.now = wave.next;
-    if (steps > kMaxInstructions) throw Fault("the wave does not come to an end");
   }
+  return executed;
 }
 
 void run(const CodeObject& code, const Kernel& kernel, const Launch& launch, Memory& memory, Counters& counters) {

@@ -21,7 +21,8 @@ struct Launch {
 /// Executes `launch`; `code` must be known to `memory`. Errors: Fault with kernel, workgroup, wave and instruction.
 void run(const CodeObject& code, const Kernel& kernel, const Launch& launch, Memory& memory, Counters& counters);
 
-/// Executes a wave until it waits at a barrier or ends. Errors: Fault with the instruction.
-void run_wave(Wave& wave);
+/// Executes a wave until it waits at a barrier, ends, or has had its turn (Wave::state stays running).
+/// Returns the number of instructions. Errors: Fault with the instruction.
+u64 run_wave(Wave& wave);
 
 }  // namespace isotope::sim

@@ -338,7 +338,8 @@ Instruction parse_instruction(std::string_view whole, std::vector<Instruction>& 
   std::vector<std::string_view> modifiers;
   if (!parts.empty()) {
     std::string_view last = parts.back();
-    const std::size_t end = last.find(' ');
+    // Only a hardware register has spaces inside.
+    const std::size_t end = last.find(' ', last.starts_with("hwreg(") ? last.find(')') : 0);
     parts.back() = last.substr(0, end);
     if (is_modifier(parts.back())) {
       modifiers.push_back(parts.back());

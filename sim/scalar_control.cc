@@ -85,11 +85,11 @@ void barrier_state(Wave& wave, const Instruction& in) {
              u32(group.waves_at_barrier) << 16 | u32(group.waves - group.waves_done) << 4 | 1);
 }
 
-/// Rounding in bits 0…3, subnormals in bits 4…7: singles in the lower half of each.
-constexpr u32 kModeBits = 8;
+/// Rounding in bits 0…3, subnormals in bits 4…7, singles in the lower half of each; FP16_OVFL.
+constexpr u32 kOverflowBit = 1u << 23, kKnownModeBits = 0xff | kOverflowBit;
 u32 mode_bits(const FloatMode& mode) {
   return mode.round_32 | u32(mode.round_16_64) << 2 | (mode.denormals_32 ? 3u << 4 : 0) |
-         (mode.denormals_16_64 ? 3u << 6 : 0);
+         (mode.denormals_16_64 ? 3u << 6 : 0) | (mode.clamp_overflow ? kOverflowBit : 0);
 }
 void set_mode_bits(FloatMode& mode, u32 bits) {
   for (const u32 kept : {bits >> 4 & 3, bits >> 6 & 3})
@@ -99,33 +99,35 @@ void set_mode_bits(FloatMode& mode, u32 bits) {
   mode.round_16_64 = u8(bits >> 2 & 3);
   mode.denormals_32 = bits >> 4 & 3;
   mode.denormals_16_64 = bits >> 6 & 3;
+  mode.clamp_overflow = bits & kOverflowBit;
 }
 
-/// Bits of a hardware register, as hwreg(…) encodes them.
+/// Bits of the mode, as hwreg(…) encodes them.
 struct Field {
-  u32 first, bits;
+  u32 first, mask;
 };
 Field mode_field(const Operand& operand) {
   const u32 code = u32(operand.value), first = code >> 6 & 31, bits = (code >> 11 & 31) + 1;
-  if ((code & 63) != kModeRegister || first + bits > kModeBits)
+  const u64 mask = ((u64(1) << bits) - 1) << first;
+  if ((code & 63) != kModeRegister || mask & ~u64(kKnownModeBits))
     throw Fault("a hardware register, or bits of one, that the simulator does not have");
-  return {first, bits};
+  return {first, u32(mask)};
 }
 void get_register(Wave& wave, const Instruction& in) {
   const Field field = mode_field(in.operands[1]);
-  set_scalar(wave, in.operands[0], mode_bits(wave.mode) >> field.first & ((1u << field.bits) - 1));
+  set_scalar(wave, in.operands[0], (mode_bits(wave.mode) & field.mask) >> field.first);
 }
 void set_register(Wave& wave, const Instruction& in) {
   const Field field = mode_field(in.operands[0]);
-  const u32 mask = ((1u << field.bits) - 1) << field.first;
   const u32 value = u32(scalar_value(wave, in.operands[1])) << field.first;
-  set_mode_bits(wave.mode, (mode_bits(wave.mode) & ~mask) | (value & mask));
+  set_mode_bits(wave.mode, (mode_bits(wave.mode) & ~field.mask) | (value & field.mask));
 }
-void set_rounding(Wave& wave, const Instruction& in) {
-  set_mode_bits(wave.mode, (mode_bits(wave.mode) & 0xf0) | (u32(in.operands[0].value) & 0xf));
-}
-void set_subnormals(Wave& wave, const Instruction& in) {
-  set_mode_bits(wave.mode, (mode_bits(wave.mode) & 0xf) | (u32(in.operands[0].value) & 0xf) << 4);
+/// Four bits given with the instruction, from bit kFirst on.
+template <u32 kFirst>
+void set_four_bits(Wave& wave, const Instruction& in) {
+  constexpr u32 kMask = 0xfu << kFirst;
+  const u32 value = u32(in.operands[0].value) << kFirst;
+  set_mode_bits(wave.mode, (mode_bits(wave.mode) & ~kMask) | (value & kMask));
 }
 
 /// The only message that a kernel sends gives its registers back.
@@ -178,8 +180,8 @@ void add_scalar_control(Opcodes& opcodes) {
   opcodes.add("s_getreg_b32", get_register, Class::other);
   opcodes.add("s_setreg_b32", set_register, Class::other);
   opcodes.add("s_setreg_imm32_b32", set_register, Class::other);
-  opcodes.add("s_round_mode", set_rounding, Class::other);
-  opcodes.add("s_denorm_mode", set_subnormals, Class::other);
+  opcodes.add("s_round_mode", set_four_bits<0>, Class::other);
+  opcodes.add("s_denorm_mode", set_four_bits<4>, Class::other);
 }
 
 }  // namespace isotope::sim

@@ -18,7 +18,7 @@ struct F32 {
                         kDefaultNan = kNan32;
   static constexpr Type kType = Type::f32;
   static bool subnormals(const FloatMode& mode) { return mode.denormals_32; }
-  static void check_rounding(const FloatMode& mode) {
+  static void check_mode(const FloatMode& mode) {
     if (mode.round_32 != 0) throw Fault("a scalar operation that does not round to the nearest");
   }
 };
@@ -28,8 +28,10 @@ struct F16 {
   static constexpr Bits kSign = 0x8000, kInfinity = 0x7c00, kQuiet = 0x0200, kDefaultNan = kNan16;
   static constexpr Type kType = Type::f16;
   static bool subnormals(const FloatMode& mode) { return mode.denormals_16_64; }
-  static void check_rounding(const FloatMode& mode) {
-    if (mode.round_16_64 != 0) throw Fault("a scalar operation that does not round to the nearest");
+  static void check_mode(const FloatMode& mode) {
+    if (mode.round_16_64 != 0 || mode.clamp_overflow)
+      throw Fault(
+          "a scalar operation on f16 that does not round to the nearest or does not overflow");
   }
 };
 
@@ -78,7 +80,7 @@ void unary(Wave& wave, const Instruction& in) {
 }
 template <typename F, auto kOperation>
 void binary(Wave& wave, const Instruction& in) {
-  F::check_rounding(wave.mode);
+  F::check_mode(wave.mode);
   const auto a = source<F>(wave, in, 1), b = source<F>(wave, in, 2);
   typename F::Bits out;
   if (!first_nan<F>(out, a, b)) out = bits_of<F>(wave.mode, kOperation(number<F>(a), number<F>(b)));
@@ -95,7 +97,7 @@ _Float16 fused(_Float16 a, _Float16 b, _Float16 c) {
 /// kA · kB + kC, each the index of an operand.
 template <typename F, std::size_t kA, std::size_t kB, std::size_t kC>
 void multiply_add(Wave& wave, const Instruction& in) {
-  F::check_rounding(wave.mode);
+  F::check_mode(wave.mode);
   const auto a = source<F>(wave, in, kA), b = source<F>(wave, in, kB), c = source<F>(wave, in, kC);
   typename F::Bits out;
   if (!first_nan<F>(out, a, b, c))
@@ -153,7 +155,7 @@ void to_integer(Wave& wave, const Instruction& in) {
 }
 template <typename T>
 void from_integer(Wave& wave, const Instruction& in) {
-  F32::check_rounding(wave.mode);
+  F32::check_mode(wave.mode);
   set_scalar(wave, in.operands[0],
              std::bit_cast<u32>(float(T(scalar_value(wave, in.operands[1])))));
 }
@@ -175,7 +177,7 @@ u16 truncated_to_f16(const FloatMode& mode, u32 bits) {
   return flushed<F16>(mode, u16(nearest - 1));
 }
 void narrow(Wave& wave, const Instruction& in) {
-  F16::check_rounding(wave.mode);
+  F16::check_mode(wave.mode);
   set_scalar(wave, in.operands[0], f16_from_f32(wave.mode, source<F32>(wave, in, 1)));
 }
 template <int kShift>

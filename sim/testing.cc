@@ -192,7 +192,7 @@ void TestWave::run(std::string_view assembler) {
   wave.program = &program;
   wave.state = Wave::running;
   wave.now = 0;
-  run_wave(wave);
+  while (wave.state == Wave::running) run_wave(wave);
 }
 
 const std::set<const Opcode*>& exercised_opcodes() { return exercised(); }
