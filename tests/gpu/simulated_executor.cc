@@ -35,18 +35,17 @@ class SimulatedKernel final : public ExecutableKernel {
                              {shape.threads, 1, 1},
                              shape.shared_bytes,
                              {static_cast<const std::byte*>(params), params_bytes}};
-    sim::Counters counters;
+    sim::Report done{name, launch.grid, launch.threads, "", {}};
     const auto begin = std::chrono::steady_clock::now();
     int code = kOk;
-    std::string error;
     try {
-      sim::run(code_, kernel_, launch, machine().memory, counters);
+      sim::run(code_, kernel_, launch, machine().memory, done.counters);
     } catch (const sim::Fault& fault) {
-      error = "kernel " + std::string(fault.what());
-      code = emulated::report(fault.kind() == sim::Fault::address ? kIllegalAddress : kLaunchFailed, error);
+      done.fault = fault.what();
+      code = emulated::report(fault.kind() == sim::Fault::address ? kIllegalAddress : kLaunchFailed, "kernel " + done.fault);
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-    machine().report.add(*this, shape, counters, seconds.count(), error);
+    machine().report.add(kernel_, launch, done, seconds.count());
     return code;
   }
 

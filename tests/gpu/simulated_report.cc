@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <numeric>
+#include <vector>
 
 namespace isotope::emulated {
 namespace {
@@ -20,53 +21,87 @@ std::string quoted(const std::string& text) {
   return result + "\"";
 }
 
+std::string joined(const std::vector<std::string>& parts) {
+  std::string result;
+  for (const std::string& part : parts) result += (result.empty() ? "" : ", ") + part;
+  return result;
+}
+
 std::string instructions_json(const sim::Counters& counters) {
-  std::string result = "{";
+  std::vector<std::string> parts;
   for (int i = 0; i < sim::kClasses; ++i)
-    result += fmt::format("{}\"{}\": {}", i ? ", " : "", sim::name_of(sim::Class(i)), counters.instructions[std::size_t(i)]);
-  return result + "}";
+    parts.push_back(fmt::format("\"{}\": {}", sim::name_of(sim::Class(i)), counters.instructions[std::size_t(i)]));
+  return "{" + joined(parts) + "}";
+}
+
+/// By bytes a lane: how many wave instructions there were and how many of them were coalesced.
+std::string widths_json(const std::array<sim::Counters::Width, sim::kWidths.size()>& widths) {
+  std::vector<std::string> parts;
+  for (std::size_t i = 0; i < widths.size(); ++i)
+    if (widths[i].all > 0)
+      parts.push_back(fmt::format("\"{}\": [{}, {}]", sim::kWidths[i], widths[i].all, widths[i].coalesced));
+  return "{" + joined(parts) + "}";
+}
+
+std::string json(const sim::Kernel& kernel, const sim::Launch& shape, const sim::Report& launch, double seconds) {
+  const sim::Counters& c = launch.counters;
+  std::vector<std::string> warnings;
+  for (const std::string& warning : launch.warnings()) warnings.push_back(quoted(warning));
+  const std::string head = fmt::format(
+      "\"kernel\": {}, \"grid\": [{}, {}, {}], \"threads\": {}, \"vgprs\": {}, \"lds\": {}, \"scratch\": {}, "
+      "\"workgroups\": {}, \"waves\": {}",
+      quoted(launch.kernel), launch.grid[0], launch.grid[1], launch.grid[2], launch.threads[0], kernel.vgprs,
+      kernel.lds_bytes + shape.dynamic_lds, kernel.scratch_bytes, c.workgroups, c.waves);
+  const std::string memory = fmt::format(
+      "\"loaded_bytes\": {}, \"loaded_lines\": {}, \"stored_bytes\": {}, \"stored_lines\": {}, \"scalar_bytes\": {}, "
+      "\"loads_by_width\": {}, \"stores_by_width\": {}, \"lds_conflicts\": {}",
+      c.loaded_bytes, c.loaded_lines, c.stored_bytes, c.stored_lines, c.scalar_bytes, widths_json(c.load_widths),
+      widths_json(c.store_widths), c.lds_conflicts);
+  return fmt::format("{{{}, \"instructions\": {}, {}, \"host_seconds\": {:.6f}, \"fault\": {}, \"warnings\": [{}]}}", head,
+                     instructions_json(c), memory, seconds, launch.fault.empty() ? "null" : quoted(launch.fault),
+                     joined(warnings));
 }
 
 }  // namespace
 
 SimulatedReport::SimulatedReport() {
-  if (const char* name = std::getenv("ISOTOPE_SIM_REPORT")) {
-    file_ = std::fopen(name, "a");
-    if (!file_) fmt::print(stderr, "simulated gfx1201: cannot write ISOTOPE_SIM_REPORT={}\n", name);
-  }
+  const char* const name = std::getenv("ISOTOPE_SIM_REPORT");
+  if (!name || !*name) return;
+  file_ = std::fopen(name, "a");
+  if (!file_) fmt::print(stderr, "simulated gfx1201: cannot write ISOTOPE_SIM_REPORT={}\n", name);
 }
 
-void SimulatedReport::add(const ExecutableKernel& kernel, const LaunchShape& shape, const sim::Counters& counters,
-                          double seconds, const std::string& error) {
-  ++sum_.launches;
-  sum_.instructions += std::accumulate(counters.instructions.begin(), counters.instructions.end(), sim::u64(0));
-  sum_.seconds += seconds;
-  sum_.faults += !error.empty();
+void SimulatedReport::write_line(const std::string& line) {
   if (!file_) return;
-  fmt::print(file_,
-             "{{\"kernel\": {}, \"grid\": [{}, {}, {}], \"threads\": {}, \"lds\": {}, \"workgroups\": {}, \"waves\": {}, "
-             "\"instructions\": {}, \"loaded_bytes\": {}, \"stored_bytes\": {}, \"loaded_lines\": {}, \"stored_lines\": {}, "
-             "\"lds_conflicts\": {}, \"host_seconds\": {:.6f}, \"fault\": {}}}\n",
-             quoted(kernel.name), shape.grid[0], shape.grid[1], shape.grid[2], shape.threads, shape.shared_bytes,
-             counters.workgroups, counters.waves, instructions_json(counters), counters.loaded_bytes, counters.stored_bytes,
-             counters.loaded_lines, counters.stored_lines, counters.lds_conflicts, seconds,
-             error.empty() ? "null" : quoted(error));
+  fmt::print(file_, "{}\n", line);
   std::fflush(file_);
 }
 
+void SimulatedReport::add(const sim::Kernel& kernel, const sim::Launch& shape, const sim::Report& launch, double seconds) {
+  const auto& instructions = launch.counters.instructions;
+  ++launches_;
+  instructions_ += std::accumulate(instructions.begin(), instructions.end(), sim::u64(0));
+  seconds_ += seconds;
+  faults_ += !launch.fault.empty();
+  const std::vector<std::string> warnings = launch.warnings();
+  warnings_ += !warnings.empty();
+  if (!warnings.empty() && told_.insert(launch.kernel).second)
+    for (const std::string& warning : warnings)
+      fmt::print(stderr, "simulated gfx1201: warning: kernel {}: {}\n", launch.kernel, warning);
+  if (file_) write_line(json(kernel, shape, launch, seconds));
+}
+
 void SimulatedReport::finish() {
-  if (sum_.launches == 0) return;
-  const double rate = sum_.seconds > 0 ? double(sum_.instructions) / sum_.seconds / 1e6 : 0;
+  if (launches_ == 0) return;
   fmt::print(stderr,
-             "simulated gfx1201: {} launches, {:.1f} million wave instructions in {:.1f} s of the host ({:.1f} million/s), "
-             "{} faults\n",
-             sum_.launches, double(sum_.instructions) / 1e6, sum_.seconds, rate, sum_.faults);
-  if (file_) {
-    fmt::print(file_, "{{\"launches\": {}, \"wave_instructions\": {}, \"host_seconds\": {:.3f}, \"faults\": {}}}\n",
-               sum_.launches, sum_.instructions, sum_.seconds, sum_.faults);
-    std::fclose(file_);
-    file_ = nullptr;
-  }
+             "simulated gfx1201: {} launches ({} with warnings, {} with faults), {:.1f} million wave instructions in {:.1f} s "
+             "of the host\n",
+             launches_, warnings_, faults_, double(instructions_) / 1e6, seconds_);
+  write_line(fmt::format("{{\"launches\": {}, \"wave_instructions\": {}, \"host_seconds\": {:.3f}, \"faults\": {}, "
+                         "\"launches_with_warnings\": {}}}",
+                         launches_, instructions_, seconds_, faults_, warnings_));
+  if (file_) std::fclose(file_);
+  file_ = nullptr;
 }
 
 }  // namespace isotope::emulated

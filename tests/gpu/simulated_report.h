@@ -3,29 +3,26 @@
 #pragma once
 
 #include <cstdio>
-#include <map>
+#include <set>
 #include <string>
 
-#include "sim/counters.h"
-#include "tests/gpu/executor.h"
+#include "sim/report.h"
 
 namespace isotope::emulated {
 
 class SimulatedReport {
  public:
   SimulatedReport();
-  /// `error`: what ended the launch early, or nothing.
-  void add(const ExecutableKernel& kernel, const LaunchShape& shape, const sim::Counters& counters, double seconds,
-           const std::string& error);
+  void add(const sim::Kernel& kernel, const sim::Launch& shape, const sim::Report& launch, double seconds);
   void finish();
 
  private:
-  struct Sum {
-    sim::u64 launches = 0, instructions = 0, faults = 0;
-    double seconds = 0;
-  };
+  void write_line(const std::string& line);
+
   std::FILE* file_ = nullptr;
-  Sum sum_;
+  sim::u64 launches_ = 0, instructions_ = 0, faults_ = 0, warnings_ = 0;
+  double seconds_ = 0;
+  std::set<std::string> told_;  // kernels whose warnings were printed
 };
 
 }  // namespace isotope::emulated

@@ -116,5 +116,15 @@ TEST_F(SimulatedCard, TellsUseAfterFree) {
   EXPECT_NE(text(kIllegalAddress).find("freed"), std::string::npos);
 }
 
+TEST_F(SimulatedCard, TellsAMissingBarrier) {
+  EXPECT_EQ(run("missing_barrier", in_, out_), kLaunchFailure);
+  EXPECT_NE(text(kLaunchFailure).find("barrier"), std::string::npos);
+}
+
+TEST_F(SimulatedCard, TellsLdsThatNobodyWrote) {
+  EXPECT_EQ(run("unwritten_lds", in_, out_), kLaunchFailure);
+  EXPECT_NE(text(kLaunchFailure).find("LDS"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace isotope::emulated
