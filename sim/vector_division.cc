@@ -10,10 +10,12 @@ struct Limits;
 template <>
 struct Limits<float> {
   static constexpr int kScale = 64, kFarApart = 96, kTiny = 23, kLeast = -150, kBias = 127;
+  static constexpr float kUp = 0x1p64f;
 };
 template <>
 struct Limits<double> {
   static constexpr int kScale = 128, kFarApart = 768, kTiny = 53, kLeast = -1075, kBias = 1023;
+  static constexpr double kUp = 0x1p128;
 };
 
 /// As encoded: 0 of subnormals.
@@ -43,12 +45,13 @@ WithBit<T> scaled(T value, T denominator, T numerator) {
   return {value, false};
 }
 
-/// A large sum is of a denominator that was scaled up, a small one of a numerator that was.
+/// A large sum is of a denominator that was scaled up, a small one of a numerator that was. Rounded
+/// once, after scaling: quotients that are subnormal come out right.
 template <class T>
 T fused_and_scaled(T a, T b, T c, bool scale) {
-  const T sum = std::fma(a, b, c);
-  if (!scale) return sum;
-  return std::ldexp(sum, exponent(c) > Limits<T>::kBias ? Limits<T>::kScale : -Limits<T>::kScale);
+  if (!scale) return std::fma(a, b, c);
+  const T factor = exponent(c) > Limits<T>::kBias ? Limits<T>::kUp : 1 / Limits<T>::kUp;
+  return T((static_cast<__float128>(a) * b + c) * factor);
 }
 
 float quiet(float nan) { return std::bit_cast<float>(std::bit_cast<u32>(nan) | 0x400000); }
@@ -70,7 +73,15 @@ T mended(T quotient, T denominator, T numerator) {
   if (big_denominator || numerator == 0) return sign * T(0);
   // Less than half of the smallest subnormal.
   if (exponent(numerator) - exponent(denominator) < Limits<T>::kLeast) return sign * T(0);
-  return std::copysign(quotient, sign);
+  // Where the steps before overflowed, so does the quotient.
+  return quotient != quotient ? sign * kInfinity : std::copysign(quotient, sign);
+}
+
+/// Of f16 there is nothing to scale: the quotient comes from f32.
+Half mended(Half quotient, Half denominator, Half numerator) {
+  const float a = quotient.value, b = denominator.value, c = numerator.value;
+  const bool special = !std::isfinite(b) || !std::isfinite(c) || b == 0 || c == 0;
+  return Half{special ? mended(a, b, c) : std::copysign(a, b * c)};
 }
 
 }  // namespace
@@ -102,6 +113,9 @@ void add_division(Opcodes& opcodes) {
   add("v_div_fixup_f64",
       lanes<kArithmetic | kOwnNans>([](double a, double b, double c) { return mended(a, b, c); }),
       Type::f64);
+  add("v_div_fixup_f16",
+      lanes<kArithmetic | kOwnNans>([](Half a, Half b, Half c) { return mended(a, b, c); }),
+      Type::f16);
 }
 
 }  // namespace isotope::sim::vector

@@ -226,6 +226,7 @@ void add_vector_float(Opcodes& opcodes) {
   add_exponents(opcodes);
   add_dx9(opcodes);
   add_division(opcodes);
+  add_trig_preop(opcodes);
   add_transcendental(opcodes);
 }
 

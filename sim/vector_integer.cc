@@ -1,4 +1,6 @@
 // Integers and bits: arithmetic, shifts, logic, selection.
+#include <algorithm>
+
 #include "sim/vector.h"
 
 namespace isotope::sim {
@@ -255,6 +257,27 @@ void add_bytes(Opcodes& opcodes) {
   add("v_sad_u32", lanes([](u32 a, u32 b, u32 c) { return (a > b ? a - b : b - a) + c; }));
 }
 
+/// Four neighbouring groups of four bytes of `a`, each against the four of `b`, into 16 bits each.
+template <bool kMasked>
+u64 four_differences(u64 a, u32 b, u64 c) {
+  u64 result = 0;
+  for (int i = 0; i < 4; ++i) {
+    const u32 sum = byte_differences<kMasked>(u32(a >> 8 * i), b) + u32(c >> 16 * i & 0xffff);
+    result |= u64(sum & 0xffff) << 16 * i;
+  }
+  return result;
+}
+
+void add_sums_of_bytes(Opcodes& opcodes) {
+  const auto add = [&](const char* name, Handler run) {
+    opcodes.add(name, run, Class::valu, {Type::b64, Type::b64, Type::b32, Type::b64});
+  };
+  add("v_qsad_pk_u16_u8",
+      lanes([](u64 a, u32 b, u64 c) { return four_differences<false>(a, b, c); }));
+  add("v_mqsad_pk_u16_u8",
+      lanes([](u64 a, u32 b, u64 c) { return four_differences<true>(a, b, c); }));
+}
+
 void add_16_bits(Opcodes& opcodes) {
   const auto add = [&](const char* name, Handler run) {
     opcodes.add(name, run, Class::valu, {Type::b16});
@@ -305,6 +328,24 @@ void swap(Wave& wave, const Instruction& in) {
   write_words(wave, in.operands[1].index, first, wave.exec());
 }
 
+/// A register as far behind the named one as m0 says.
+int indexed(const Wave& wave, const Operand& operand) {
+  const u64 index = u64(operand.index) + wave.sgpr[kM0];
+  if (operand.kind != Operand::vgpr || index >= wave.vgpr.size())
+    throw Fault("m0 names a vector register that the wave does not have");
+  return int(index);
+}
+template <bool kSource, bool kDestination>
+void move_indexed(Wave& wave, const Instruction& in) {
+  const Operand &to = in.operands[0], &from = in.operands[1];
+  Lanes buffer;
+  const u32* source = kSource ? wave.vgpr[std::size_t(indexed(wave, from))].data()
+                              : lane_words(wave, from, 0, buffer);
+  if (in.dpp.kind != LaneMove::none) throw Fault("the simulator has no DPP of indexed moves");
+  std::copy(source, source + kLanes, buffer.begin());
+  write_words(wave, kDestination ? indexed(wave, to) : to.index, buffer, wave.exec());
+}
+
 }  // namespace
 
 void add_vector_integer(Opcodes& opcodes) {
@@ -315,7 +356,11 @@ void add_vector_integer(Opcodes& opcodes) {
   add_logic(opcodes);
   add_counts(opcodes);
   add_bytes(opcodes);
+  add_sums_of_bytes(opcodes);
   add_16_bits(opcodes);
+  opcodes.add("v_movrels_b32", move_indexed<true, false>, Class::valu);
+  opcodes.add("v_movreld_b32", move_indexed<false, true>, Class::valu);
+  opcodes.add("v_movrelsd_b32", move_indexed<true, true>, Class::valu);
   opcodes.add("v_swap_b32", swap, Class::valu);
 }
 

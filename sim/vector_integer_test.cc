@@ -286,6 +286,38 @@ TEST(VectorInteger, WorksOnBytes) {
   check("v_sad_u32", [](u32 a, u32 b, u32 c) { return c + distance(a, b); });
 }
 
+template <bool kMasked>
+u64 sums_of_differences(u64 a, u32 b, u64 c) {
+  u64 result = 0;
+  for (int i = 0; i < 4; ++i) {
+    u32 sum = u32(c >> 16 * i & 0xffff);
+    for (int j = 0; j < 4; ++j)
+      if (!kMasked || byte_of(b, j)) sum += distance(byte_of(a, i + j), byte_of(b, j));
+    result |= u64(sum % 65536) << 16 * i;
+  }
+  return result;
+}
+TEST(VectorInteger, SumsDifferencesOfBytes) {
+  check("v_qsad_pk_u16_u8",
+        [](u64 a, u32 b, u64 c) { return sums_of_differences<false>(a, b, c); });
+  check("v_mqsad_pk_u16_u8",
+        [](u64 a, u32 b, u64 c) { return sums_of_differences<true>(a, b, c); });
+}
+
+TEST(VectorInteger, MovesRegistersThatM0Names) {
+  TestWave test;
+  for (u32 i = 0; i < 16; ++i) test.wave.vgpr[i].fill(100 + i);
+  test.wave.sgpr[kM0] = 3;
+  test.wave.sgpr[kExecLo] = 0xf;
+  test.run("v_movrels_b32 v1, v5\nv_movreld_b32 v6, v2\nv_movrelsd_b32 v8, v10");
+  EXPECT_EQ(test.wave.vgpr[1][3], 108u);
+  EXPECT_EQ(test.wave.vgpr[1][4], 101u);
+  EXPECT_EQ(test.wave.vgpr[9][3], 102u);
+  EXPECT_EQ(test.wave.vgpr[11][3], 113u);
+  test.wave.sgpr[kM0] = 256;
+  EXPECT_THROW(test.run("v_movrels_b32 v1, v5"), Fault);
+}
+
 TEST(VectorInteger, WorksOn16Bits) {
   check("v_add_nc_u16", [](u16 a, u16 b) { return u16((a + b) % 65536); });
   check("v_sub_nc_u16", [](u16 a, u16 b) { return u16((65536 + a - b) % 65536); });

@@ -12,7 +12,7 @@ double sine(double turns) {
   const double folded = size > 0.25 ? 0.5 - size : size;
   const double value =
       folded > 0.125 ? std::cos((0.25 - folded) * (2 * M_PI)) : std::sin(folded * (2 * M_PI));
-  return std::copysign(value, part);
+  return std::copysign(value, part == 0 ? turns : part);
 }
 double cosine(double turns) {
   if (!std::isfinite(turns)) return NAN;
