@@ -3,6 +3,7 @@
 
 #include "sim/float16.h"
 #include "sim/lanes.h"
+#include "sim/vector.h"
 
 namespace isotope::sim::packed {
 
@@ -16,18 +17,16 @@ inline const u32* words(const Wave& wave, const Instruction& in, int number, Lan
 }
 
 inline void write(Wave& wave, const Operand& to, const Lanes& values, u32 mask) {
-  Lanes& target = wave.vgpr[to.index];
-  for (int lane = 0; lane < kLanes; ++lane)
-    target[lane] = mask >> lane & 1 ? values[lane] : target[lane];
+  vector::write_words(wave, to.index, values, mask);
 }
 /// Only the bits `field` << shift of each register change.
 inline void write_field(Wave& wave, const Operand& to, const Lanes& values, u32 field, int shift,
                         u32 mask) {
-  Lanes& target = wave.vgpr[to.index];
-  for (int lane = 0; lane < kLanes; ++lane) {
-    const u32 written = (target[lane] & ~(field << shift)) | (values[lane] & field) << shift;
-    target[lane] = mask >> lane & 1 ? written : target[lane];
-  }
+  const Lanes& before = wave.vgpr[to.index];
+  Lanes result;
+  for (int lane = 0; lane < kLanes; ++lane)
+    result[lane] = (before[lane] & ~(field << shift)) | (values[lane] & field) << shift;
+  write(wave, to, result, mask);
 }
 
 /// |x|, -x or -|x| of floats whose sign is `sign`.

@@ -26,22 +26,38 @@ struct Sources {
   }
 };
 
-/// One half of the results: F of the chosen halves' bits.
-template <auto F, std::size_t... I>
+/// One half of the results: F of the chosen halves' bits. Of floats, a result that is NaN is the
+/// first source that is, quiet.
+template <auto F, bool mends_nans, std::size_t... I>
 void compute_half(const Sources<sizeof...(I)>& from, u32 select, u32 negate, Lanes& out,
                   std::index_sequence<I...>) {
   const std::array<int, sizeof...(I)> shift{(select >> I & 1 ? 16 : 0)...};
   const std::array<u32, sizeof...(I)> flip{(negate >> I & 1 ? 0x8000u : 0u)...};
-  for (int lane = 0; lane < kLanes; ++lane)
-    out[lane] = F(((from.words[I][lane] >> shift[I] & 0xffff) ^ flip[I])...);
+  const auto half = [&](std::size_t i, int lane) {
+    return (from.words[i][lane] >> shift[i] & 0xffff) ^ flip[i];
+  };
+  for (int lane = 0; lane < kLanes; ++lane) out[lane] = F(half(I, lane)...);
+  if constexpr (mends_nans) {
+    u32 any = 0;
+    for (int lane = 0; lane < kLanes; ++lane) any |= is_nan_f16(out[lane]);
+    if (!any) return;
+    for (int lane = 0; lane < kLanes; ++lane) {
+      if (!is_nan_f16(out[lane])) continue;
+      u32 nan = 0x7e00;
+      for (std::size_t i = sizeof...(I); i-- > 0;)
+        if (is_nan_f16(half(i, lane))) nan = half(i, lane) | 0x200;
+      out[lane] = nan;
+    }
+  }
 }
 
-template <auto F, std::size_t sources>
+template <auto F, bool mends_nans, std::size_t sources>
 void both_halves(Wave& wave, const Instruction& in, bool clamp_floats) {
   const Sources<sources> from(wave, in);
+  constexpr auto kAll = std::make_index_sequence<sources>();
   Lanes low, high;
-  compute_half<F>(from, in.op_sel, in.neg_lo, low, std::make_index_sequence<sources>());
-  compute_half<F>(from, in.op_sel_hi, in.neg_hi, high, std::make_index_sequence<sources>());
+  compute_half<F, mends_nans>(from, in.op_sel, in.neg_lo, low, kAll);
+  compute_half<F, mends_nans>(from, in.op_sel_hi, in.neg_hi, high, kAll);
   if (clamp_floats)
     for (int lane = 0; lane < kLanes; ++lane)
       low[lane] = clamp_f16(low[lane]), high[lane] = clamp_f16(high[lane]);
@@ -51,53 +67,51 @@ void both_halves(Wave& wave, const Instruction& in, bool clamp_floats) {
 
 // Floats: bits to bits.
 
-/// A result that is NaN is the first source that is, quiet.
-u32 mend_nan(u32 result, u32 a, u32 b, u32 c = 0) {
-  const u32 nan = is_nan_f16(a) ? a : is_nan_f16(b) ? b : is_nan_f16(c) ? c : 0x7e00;
-  return is_nan_f16(result) ? nan | 0x200 : result;
-}
-
 /// FP32 holds products of f16 exactly, and rounding a sum first to FP32 changes nothing: 24 ≥ 2·11
 /// + 2 bits.
-u32 add_f16(u32 a, u32 b) { return mend_nan(to_f16(from_f16(a) + from_f16(b)), a, b); }
-u32 mul_f16(u32 a, u32 b) { return mend_nan(to_f16(from_f16(a) * from_f16(b)), a, b); }
+u32 add_f16(u32 a, u32 b) { return to_f16(from_f16(a) + from_f16(b)); }
+u32 mul_f16(u32 a, u32 b) { return to_f16(from_f16(a) * from_f16(b)); }
 
-/// The product is exact in FP32, and the sum in doubles wherever it decides how f16 is rounded:
-/// where 53 bits do not hold it, the smaller one is far below half of f16's last place. Rounding to
-/// odd on the way to FP32 keeps that there is something.
+/// The product is exact in FP32, and so is what rounding takes from the sum. The sum rounded to odd
+/// instead (towards zero, and then the last bit set) rounds to f16 as the exact one does.
 u32 fma_f16(u32 a, u32 b, u32 c) {
-  const double sum = double(from_f16(a) * from_f16(b)) + double(from_f16(c));
-  const float nearest = float(sum);
-  const bool inexact = double(nearest) != sum,
-             too_large = std::abs(double(nearest)) > std::abs(sum);
-  const u32 odd = (std::bit_cast<u32>(nearest) - too_large) | inexact;
-  return mend_nan(to_f16(std::bit_cast<float>(odd)), a, b, c);
+  const float product = from_f16(a) * from_f16(b), addend = from_f16(c), sum = product + addend;
+  const float added = sum - product, lost = (product - (sum - added)) + (addend - added);
+  const u32 bits = std::bit_cast<u32>(sum);
+  const bool away = (bits ^ std::bit_cast<u32>(lost)) >> 31;  // the sum was rounded away from zero
+  const u32 odd = bits & 1 ? bits : away ? bits - 1 : bits + 1;
+  const u32 below = lost < 0 ? odd : bits;
+  return to_f16(std::bit_cast<float>(lost > 0 ? odd : below));
 }
 
 /// Order of f16 bits as integers: -0 is below +0.
-i32 order_f16(u32 bits) { return bits & 0x8000 ? -i32(bits & 0x7fff) - 1 : i32(bits); }
+i32 order_f16(u32 bits) {
+  const i32 magnitude = i32(bits & 0x7fff), negative = -i32(bits >> 15);
+  return magnitude ^ negative;
+}
 
 template <bool maximum>
 u32 extreme_f16(u32 a, u32 b) {
-  return (maximum ? order_f16(a) > order_f16(b) : order_f16(a) < order_f16(b)) ? a : b;
+  const i32 x = order_f16(a), y = order_f16(b);
+  return (maximum ? x > y : x < y) ? a : b;
 }
 /// A number wins against NaN.
 template <bool maximum>
 u32 extreme_num_f16(u32 a, u32 b) {
-  const u32 some_nan = is_nan_f16(a) ? (is_nan_f16(b) ? a | 0x200 : b) : a;
-  return is_nan_f16(a) || is_nan_f16(b) ? some_nan : extreme_f16<maximum>(a, b);
+  const u32 without_a = is_nan_f16(a) ? b : extreme_f16<maximum>(a, b);
+  return is_nan_f16(b) ? a : without_a;
 }
 /// NaN wins against a number.
 template <bool maximum>
 u32 extreme_or_nan_f16(u32 a, u32 b) {
-  const u32 nan = (is_nan_f16(a) ? a : b) | 0x200;
-  return is_nan_f16(a) || is_nan_f16(b) ? nan : extreme_f16<maximum>(a, b);
+  const u32 without_a = is_nan_f16(a) ? a : extreme_f16<maximum>(a, b);
+  return is_nan_f16(b) ? b : without_a;
 }
 
 template <auto F, std::size_t sources>
 void pk_f16(Wave& wave, const Instruction& in) {
   want_nearest(wave);
-  both_halves<F, sources>(wave, in, in.clamp);
+  both_halves<F, true, sources>(wave, in, in.clamp);
 }
 
 // Integers.
@@ -145,13 +159,13 @@ template <auto F, std::size_t sources>
 void pk_16(Wave& wave, const Instruction& in) {
   want_no_signs(in);
   if (in.clamp) throw Fault("clamp of a packed instruction that does not saturate");
-  both_halves<F, sources>(wave, in, false);
+  both_halves<F, false, sources>(wave, in, false);
 }
 template <auto F, auto Clamped, std::size_t sources>
 void pk_16_clamp(Wave& wave, const Instruction& in) {
   want_no_signs(in);
-  in.clamp ? both_halves<Clamped, sources>(wave, in, false)
-           : both_halves<F, sources>(wave, in, false);
+  in.clamp ? both_halves<Clamped, false, sources>(wave, in, false)
+           : both_halves<F, false, sources>(wave, in, false);
 }
 
 // v_fma_mix*: op_sel_hi tells which sources are f16, of the half that op_sel chooses; the others
