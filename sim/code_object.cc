@@ -15,6 +15,7 @@ namespace {
 constexpr u32 kNoteMetadata = 32;  // NT_AMDGPU_METADATA
 constexpr u16 kMachineAmdGpu = 224;
 constexpr u32 kMachGfx1201 = 0x4e;
+constexpr u32 kRelative64 = 13;    // R_AMDGPU_RELATIVE64
 constexpr std::size_t kMaxImage = std::size_t(1) << 28;
 
 template <typename T>
@@ -174,9 +175,23 @@ void CodeObject::load(std::span<const std::byte> file) {
       program_ = decoder.decode(image().subspan(segment.p_vaddr, segment.p_filesz), u64(image_.get() + segment.p_vaddr));
     }
   }
-  for (const Elf64_Shdr& section : sections_of(file))
-    if ((section.sh_type == SHT_RELA || section.sh_type == SHT_REL) && section.sh_size > 0)
-      throw Fault("the code object has relocations, which the simulator does not do");
+  relocate(file);
+}
+
+/// Pointers to functions and variables in tables are relative to where the code object lies.
+void CodeObject::relocate(std::span<const std::byte> file) {
+  for (const Elf64_Shdr& section : sections_of(file)) {
+    if (section.sh_size == 0 || (section.sh_type != SHT_RELA && section.sh_type != SHT_REL)) continue;
+    for (u64 at = 0; at + sizeof(Elf64_Rela) <= section.sh_size; at += sizeof(Elf64_Rela)) {
+      const auto entry = read<Elf64_Rela>(file, section.sh_offset + at, "relocations");
+      if (section.sh_type != SHT_RELA || ELF64_R_TYPE(entry.r_info) != kRelative64)
+        throw Fault("the code object has a kind of relocation that the simulator does not do");
+      const u64 value = u64(image_.get()) + u64(entry.r_addend);
+      if (entry.r_offset > image_bytes_ || image_bytes_ - entry.r_offset < sizeof(value))
+        throw Fault("the code object has a relocation outside of it");
+      std::memcpy(image_.get() + entry.r_offset, &value, sizeof(value));
+    }
+  }
 }
 
 void CodeObject::read_kernels(std::span<const std::byte> file) {

@@ -54,6 +54,7 @@ class CodeObject {
 
  private:
   void load(std::span<const std::byte> file);
+  void relocate(std::span<const std::byte> file);
   void read_kernels(std::span<const std::byte> file);
 
   struct Free { void operator()(std::byte* p) const; };

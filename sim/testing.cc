@@ -80,7 +80,7 @@ const std::string_view kHipPrelude = R"(
 #define __device__ __attribute__((device))
 #define __shared__ __attribute__((shared))
 #define __constant__ __attribute__((constant))
-#define __launch_bounds__(...) __attribute__((launch_bounds(__VA_ARGS__)))
+#define __launch_bounds__(threads, ...) __attribute__((amdgpu_flat_work_group_size(1, threads)))
 typedef unsigned long long u64;
 typedef long long i64;
 typedef unsigned int u32;
