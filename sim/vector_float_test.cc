@@ -261,16 +261,55 @@ TEST(VectorFloat, MovesSourcesBetweenLanes) {
   test.wave.vgpr[2].fill(bits_of(100.0f));
   test.wave.vgpr[3].fill(7);
   test.wave.vgpr[4].fill(7);
+  test.wave.vcc() = 0xff;
   test.run(
       "v_add_f32_dpp v3, v1, v2 row_shr:1 row_mask:0xf bank_mask:0xf\n"
       "v_add_f32_dpp v4, -v1, v2 row_shr:1 row_mask:0xf bank_mask:0xf bound_ctrl:1\n"
-      "v_add_f32_dpp v5, v1, v2 quad_perm:[1,0,3,2] row_mask:0xf bank_mask:0xf");
+      "v_add_f32_dpp v5, v1, v2 quad_perm:[1,0,3,2] row_mask:0xf bank_mask:0xf\n"
+      "v_mov_b32_dpp v6, v1 row_share:3 row_mask:0xf bank_mask:0xf\n"
+      "v_fmac_f32_dpp v7, v1, v2 row_mirror row_mask:0x1 bank_mask:0xf\n"
+      "v_cmp_gt_f32_e64_dpp s2, v1, v1 quad_perm:[1,0,3,2] row_mask:0xf bank_mask:0xf\n"
+      "v_cndmask_b32_dpp v8, v1, v2, vcc_lo dpp8:[7,6,5,4,3,2,1,0]");
+  EXPECT_EQ(test.wave.sgpr[2], 0x55555555u);
   for (int lane = 0; lane < kLanes; ++lane) {
     const bool there = lane % 16 != 0;
     EXPECT_EQ(test.wave.vgpr[3][lane], there ? u32(bits_of(99.0f + float(lane))) : 7u);
     EXPECT_EQ(from_bits<float>(test.wave.vgpr[4][lane]), there ? 101.0f - float(lane) : 100.0f);
     EXPECT_EQ(from_bits<float>(test.wave.vgpr[5][lane]), 100.0f + float(lane ^ 1));
+    EXPECT_EQ(from_bits<float>(test.wave.vgpr[6][lane]), float((lane & 16) + 3));
+    EXPECT_EQ(from_bits<float>(test.wave.vgpr[7][lane]), lane < 16 ? float(15 - lane) * 100 : 0);
+    EXPECT_EQ(from_bits<float>(test.wave.vgpr[8][lane]), lane < 8 ? 100 : float(lane ^ 7));
   }
+}
+
+TEST(VectorFloat, ReadsConstantsAsTheirType) {
+  TestWave test;
+  const auto f64 = [&](int at) {
+    return from_bits<double>(test.wave.vgpr[std::size_t(at)][0] |
+                             u64(test.wave.vgpr[std::size_t(at) + 1][0]) << 32);
+  };
+  test.run(
+      "v_mov_b32 v0, 1.0\nv_add_f16 v1, 1.0, v2\nv_add_f64 v[4:5], 1.0, 0x40100000\n"
+      "v_fma_f64 v[6:7], 0.5, -4.0, |-2.0|\nv_lshlrev_b64 v[8:9], 4, -1\n"
+      "v_ashrrev_i64 v[10:11], 4, 0x80000000\nv_lshrrev_b64 v[12:13], 4, 0x80000000\n"
+      "v_mul_f32 v14, 0.15915494, 2.0\nv_add_nc_u16 v15, 0x1234, -1\nv_add_f64 v[16:17], v[18:19], "
+      "2\n"
+      "s_mov_b32 s3, -1\nv_cndmask_b32 v20, 1.0, -2.0, s3\nv_cvt_f64_f32 v[22:23], 0x40490fdb\n"
+      "v_cmp_lt_u64 s0, 5, v[8:9]\nv_cmp_class_f64 s1, -1, 2");
+  EXPECT_EQ(test.wave.vgpr[0][0], 0x3f800000u);
+  EXPECT_EQ(test.wave.vgpr[1][0], 0x3c00u);
+  EXPECT_EQ(f64(4), 5);
+  EXPECT_EQ(f64(6), 0);
+  EXPECT_EQ(bits_of(f64(8)), 0xfffffffffffffff0u);
+  EXPECT_EQ(bits_of(f64(10)), 0xfffffffff8000000u);
+  EXPECT_EQ(bits_of(f64(12)), 0x08000000u);
+  EXPECT_EQ(test.wave.vgpr[14][0], bits_of(2 * from_bits<float>(0x3e22f983)));
+  EXPECT_EQ(test.wave.vgpr[15][0], 0x1233u);
+  EXPECT_EQ(bits_of(f64(16)), 2u);
+  EXPECT_EQ(from_bits<float>(test.wave.vgpr[20][0]), -2);
+  EXPECT_EQ(f64(22), double(from_bits<float>(0x40490fdb)));
+  EXPECT_EQ(test.wave.sgpr[0], ~0u);
+  EXPECT_EQ(test.wave.sgpr[1], ~0u);
 }
 
 TEST(VectorFloat, RunsDualInstructions) {

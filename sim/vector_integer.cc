@@ -167,12 +167,13 @@ void add_shifts(Opcodes& opcodes) {
       lanes([](u32 a, u32 b, u32 c) { return u32((u64(a) << 32 | b) >> (c & 31)); }));
   add("v_alignbyte_b32",
       lanes([](u32 a, u32 b, u32 c) { return u32((u64(a) << 32 | b) >> (c & 3) * 8); }));
-  const auto add64 = [&](const char* name, Handler run) {
-    opcodes.add(name, run, Class::valu, {Type::b64, Type::b32, Type::i64});
+  // 32-bit literals of unsigned numbers are extended with zeros.
+  const auto add64 = [&](const char* name, Handler run, Type type) {
+    opcodes.add(name, run, Class::valu, {Type::b64, Type::b32, type});
   };
-  add64("v_lshlrev_b64", lanes<kFused>([](u32 a, u64 b) { return b << (a & 63); }));
-  add64("v_lshrrev_b64", lanes<kFused>([](u32 a, u64 b) { return b >> (a & 63); }));
-  add64("v_ashrrev_i64", lanes([](u32 a, i64 b) { return b >> (a & 63); }));
+  add64("v_lshlrev_b64", lanes<kFused>([](u32 a, u64 b) { return b << (a & 63); }), Type::b64);
+  add64("v_lshrrev_b64", lanes<kFused>([](u32 a, u64 b) { return b >> (a & 63); }), Type::b64);
+  add64("v_ashrrev_i64", lanes([](u32 a, i64 b) { return b >> (a & 63); }), Type::i64);
 }
 
 void add_logic(Opcodes& opcodes) {
