@@ -316,21 +316,20 @@ TEST_F(Workgroups, WavesThatHaveEndedNoLongerCount) {
 
 TEST_F(Workgroups, AWaveMayWaitForAnotherInALoop) {
   TestProgram program(R"(
-    extern "C" __global__ void hand_over(u32* out) {
-      __shared__ u32 turn;
+    extern "C" __global__ void hand_over(u32* turn, u32* out) {
       const u32 wave = threadIdx.x / 32, waves = blockDim.x / 32;
-      if (threadIdx.x == 0) __hip_atomic_store(&turn, waves - 1, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_WORKGROUP);
-      __syncthreads();
       // The last wave goes first.
-      while (__hip_atomic_load(&turn, __ATOMIC_ACQUIRE, __HIP_MEMORY_SCOPE_WORKGROUP) != wave) __builtin_amdgcn_s_sleep(1);
+      while (__hip_atomic_load(turn, __ATOMIC_ACQUIRE, __HIP_MEMORY_SCOPE_AGENT) != wave)
+        __builtin_amdgcn_s_sleep(1);
       if (threadIdx.x % 32 == 0) {
         out[wave] = wave + 1 < waves ? out[wave + 1] + 1 : 0;
-        __hip_atomic_store(&turn, wave - 1, __ATOMIC_RELEASE, __HIP_MEMORY_SCOPE_WORKGROUP);
+        __hip_atomic_store(turn, wave - 1, __ATOMIC_RELEASE, __HIP_MEMORY_SCOPE_AGENT);
       }
     })");
-  std::vector<u32> out(4, 99);
+  std::vector<u32> turn(1, 3), out(4, 99);
+  program.add(turn, "turn");
   program.add(out, "out");
-  program.run("hand_over", line(1), line(128), out.data());
+  program.run("hand_over", line(1), line(128), turn.data(), out.data());
   EXPECT_EQ(out, (std::vector<u32>{3, 2, 1, 0}));
 }
 
