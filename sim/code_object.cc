@@ -16,6 +16,7 @@ constexpr u32 kNoteMetadata = 32;  // NT_AMDGPU_METADATA
 constexpr u16 kMachineAmdGpu = 224;
 constexpr u32 kMachGfx1201 = 0x4e;
 constexpr u32 kRelative64 = 13;    // R_AMDGPU_RELATIVE64
+constexpr u32 kStackBytes = 1024;  // of a lane: HIP's hipLimitStackSize, if nobody changes it
 constexpr std::size_t kMaxImage = std::size_t(1) << 28;
 
 template <typename T>
@@ -125,6 +126,8 @@ static_assert(sizeof(Descriptor) == 64);
 void read_descriptor(const Descriptor& from, Kernel& kernel) {
   kernel.lds_bytes = from.lds_bytes;
   kernel.scratch_bytes = from.scratch_bytes;
+  // The compiler does not know how deep calls go.
+  if (from.properties & 0x800) kernel.scratch_bytes = std::max(kernel.scratch_bytes, kStackBytes);
   kernel.kernarg_bytes = from.kernarg_bytes;
   const u32 rsrc1 = from.rsrc1;
   kernel.mode.round_32 = rsrc1 >> 12 & 3;

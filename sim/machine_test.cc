@@ -394,6 +394,47 @@ SHARED_CODE(
       return table[i & 15] * weights[(i / 16) % 5];
     })
 
+TEST_F(Machine, FunctionsThatCallThemselves) {
+  TestProgram program(R"(
+    __attribute__((noinline)) __device__ int fibonacci(int n) {
+      return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2);
+    }
+    extern "C" __global__ void recurse(int* out) { out[threadIdx.x] = fibonacci(threadIdx.x % 13); }
+    )");
+  std::vector<int> out(40), fibonacci = {0, 1};
+  while (fibonacci.size() < 13)
+    fibonacci.push_back(fibonacci.back() + fibonacci[fibonacci.size() - 2]);
+  program.add(out, "out");
+  program.run("recurse", line(1), line(40), out.data());
+  for (std::size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out[i], fibonacci[i % 13]) << i;
+}
+
+TEST_F(Machine, PointersThatMayPointAnywhere) {
+  TestProgram program(R"(
+    __attribute__((noinline)) __device__ int gather(const int* p, int i) {
+      return p[i & 7] * 10 + p[(i * 3) & 7];
+    }
+    extern "C" __global__ void anywhere(const int* given, int* out) {
+      __shared__ int shared[8];
+      int own[8];
+      const int t = threadIdx.x;
+      if (t < 8) shared[t] = t * t;
+      __syncthreads();
+      for (int k = 0; k < 8; ++k) own[k] = k * t + given[k];
+      out[t] = gather(t % 3 == 0 ? shared : t % 3 == 1 ? own : given, t);
+    })");
+  std::vector<int> given = {5, 3, 8, 1, 9, 2, 7, 4}, out(75);
+  program.add(given, "given", false);
+  program.add(out, "out");
+  program.run("anywhere", line(1), line(75), given.data(), out.data());
+  for (int t = 0; t < 75; ++t) {
+    const auto at = [&](int k) {
+      return t % 3 == 0 ? k * k : given[std::size_t(k)] + (t % 3 == 1 ? k * t : 0);
+    };
+    EXPECT_EQ(out[std::size_t(t)], at(t & 7) * 10 + at(t * 3 & 7)) << t;
+  }
+}
+
 TEST_F(Machine, TablesOfConstants) {
   TestProgram program = program_of(kTables, R"(
     extern "C" __global__ void tables(double* out) {
