@@ -1,4 +1,6 @@
 // Between lanes: DPP, permutations, lanes as scalars.
+#include <iterator>
+
 #include "sim/lanes.h"
 
 namespace isotope::sim {
@@ -8,9 +10,9 @@ constexpr int kRow = 16;
 constexpr int kNoLane = -1;
 
 /// The lane that `lane` reads from, if there is one.
-int source_lane(const LaneMove& move, int lane) {
+inline int source_lane(LaneMove::Kind kind, const LaneMove& move, int lane) {
   const int row = lane & ~(kRow - 1), place = lane & (kRow - 1), amount = move.amount;
-  switch (move.kind) {
+  switch (kind) {
     case LaneMove::quad_perm:
       return (lane & ~3) + (move.select[std::size_t(lane & 3)] & 3);
     case LaneMove::dpp8:
@@ -33,6 +35,55 @@ int source_lane(const LaneMove& move, int lane) {
       break;
   }
   return lane;
+}
+
+/// All but those of a row that a shift takes theirs from outside.
+constexpr u32 lanes_with_source(LaneMove::Kind kind, u32 amount) {
+  if (kind == LaneMove::row_shl) return (0xffffu >> amount) * 0x10001u;
+  if (kind == LaneMove::row_shr) return (0xffffu << amount & 0xffffu) * 0x10001u;
+  return ~0u;
+}
+
+/// Moves what may be read, else 0. Returns which lanes have got something. For each kind its own
+/// loops, without the switch; most often all lanes are on and have a source.
+template <LaneMove::Kind kKind>
+u32 gather(const LaneMove& move, const u32* source, u32 readable, Lanes& moved) {
+  for (int lane = 0; lane < kLanes; ++lane)
+    moved[std::size_t(lane)] = source[source_lane(kKind, move, lane) & (kLanes - 1)];
+  const u32 sources = lanes_with_source(kKind, move.amount);
+  if ((readable & sources) == ~0u) return ~0u;
+  u32 got = sources;
+  if (readable != ~0u) {
+    got = 0;
+    for (int lane = 0; lane < kLanes; ++lane)
+      got |= (readable >> (source_lane(kKind, move, lane) & (kLanes - 1)) & 1) << lane;
+    got &= sources;
+  }
+  for (std::size_t lane = 0; lane < kLanes; ++lane) moved[lane] &= 0 - (got >> lane & 1);
+  return got;
+}
+using Gather = u32 (*)(const LaneMove&, const u32*, u32, Lanes&);
+constexpr Gather kGathers[] = {
+    gather<LaneMove::none>,
+    gather<LaneMove::quad_perm>,
+    gather<LaneMove::row_shl>,
+    gather<LaneMove::row_shr>,
+    gather<LaneMove::row_ror>,
+    gather<LaneMove::row_mirror>,
+    gather<LaneMove::row_half_mirror>,
+    gather<LaneMove::row_share>,
+    gather<LaneMove::row_xmask>,
+    gather<LaneMove::dpp8>,
+};
+static_assert(std::size(kGathers) == LaneMove::dpp8 + 1);
+
+/// The lanes that the masks of rows and of banks (four lanes of each row) let be written.
+u32 chosen_lanes(const LaneMove& move) {
+  u32 banks = 0, rows = 0;
+  for (int bank = 0; bank < 4; ++bank)
+    banks |= (move.bank_mask >> bank & 1) * (0x000f000fu << 4 * bank);
+  for (int row = 0; row < 2; ++row) rows |= (move.row_mask >> row & 1) * (0xffffu << kRow * row);
+  return banks & rows;
 }
 
 const u32* words_of(const Wave& wave, const Instruction& in, std::size_t i, Lanes& buffer) {
@@ -63,13 +114,11 @@ void write_permuted(Wave& wave, const Instruction& in, const std::array<int, kLa
   Lanes buffer;
   const u32* source = words_of(wave, in, 1, buffer);
   const u32 exec = wave.exec(), readable = in.op_sel & 1 ? ~0u : exec;
+  const u32 kept = in.op_sel & 2 ? 0 : ~0u;
   Lanes values = wave.vgpr[in.operands[0].index];
-  for (int lane = 0; lane < kLanes; ++lane) {
-    const int at = from[std::size_t(lane)];
-    if (readable >> at & 1)
-      values[std::size_t(lane)] = source[at];
-    else if (in.op_sel & 2)
-      values[std::size_t(lane)] = 0;
+  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+    const u32 there = 0 - (readable >> from[lane] & 1);
+    values[lane] = (source[from[lane]] & there) | (values[lane] & kept & ~there);
   }
   set_lanes(wave, in.operands[0].index, values);
 }
@@ -97,6 +146,20 @@ void permute_row_by_lanes(Wave& wave, const Instruction& in) {
 /// Only waves of 64 have halves to exchange.
 void exchange_halves(Wave&, const Instruction&) {}
 
+/// Without the host's instruction, which a loop over lanes could not use.
+inline u32 count_ones(u32 bits) {
+  bits -= bits >> 1 & 0x55555555;
+  bits = (bits & 0x33333333) + (bits >> 2 & 0x33333333);
+  bits = (bits + (bits >> 4)) & 0x0f0f0f0f;
+  bits += bits >> 8;
+  return (bits + (bits >> 16)) & 0x3f;
+}
+constexpr Lanes kBelow = [] {
+  Lanes below{};
+  for (u32 lane = 0; lane < kLanes; ++lane) below[lane] = (1u << lane) - 1;
+  return below;
+}();
+
 /// b + the ones of a below the lane. kHigh: among lanes 32 and up, of which there are none.
 template <bool kHigh>
 void count_below(Wave& wave, const Instruction& in) {
@@ -105,12 +168,13 @@ void count_below(Wave& wave, const Instruction& in) {
   const u32* bits = words_of(wave, in, 1, a);
   const u32* base = words_of(wave, in, 2, b);
   if (in.dpp.kind != LaneMove::none) bits = moved_lanes(wave, in, bits, moved, mask);
+  for (std::size_t lane = 0; lane < kLanes; ++lane)
+    values[lane] = base[lane] + (kHigh ? 0 : count_ones(bits[lane] & kBelow[lane]));
+  // Lanes that the move leaves alone are like those that are off.
   const Lanes& before = wave.vgpr[in.operands[0].index];
-  for (int lane = 0; lane < kLanes; ++lane) {
-    const u32 below = kHigh ? 0 : bits[lane] & ((1u << lane) - 1);
-    const auto at = std::size_t(lane);
-    values[at] = mask >> lane & 1 ? base[lane] + u32(std::popcount(below)) : before[at];
-  }
+  if (mask != wave.exec())
+    for (std::size_t lane = 0; lane < kLanes; ++lane)
+      if (!(mask >> lane & 1)) values[lane] = before[lane];
   set_lanes(wave, in.operands[0].index, values);
 }
 
@@ -122,18 +186,11 @@ const u32* moved_lanes(const Wave& wave, const Instruction& instruction, const u
   // Of dpp8 too, a lane that is off gives 0; it has no masks, and no lane without a source.
   const bool zero = move.bound_control || move.kind == LaneMove::dpp8;
   const u32 readable = move.fetch_inactive ? ~0u : wave.exec();
-  u32 written = 0;
+  // `source` may be `buffer`.
   Lanes moved;
-  for (int lane = 0; lane < kLanes; ++lane) {
-    const int from = source_lane(move, lane);
-    const bool there = from != kNoLane && (readable >> from & 1);
-    const bool chosen =
-        (move.row_mask >> (lane / kRow) & 1) && (move.bank_mask >> (lane % kRow / 4) & 1);
-    moved[std::size_t(lane)] = there ? source[from] : 0;
-    written |= u32(chosen && (there || zero)) << lane;
-  }
+  const u32 got = kGathers[move.kind](move, source, readable, moved);
   buffer = moved;
-  mask &= written;
+  mask &= chosen_lanes(move) & (zero ? ~0u : got);
   return buffer.data();
 }
 
