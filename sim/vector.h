@@ -29,9 +29,9 @@ struct Bits16 {
 template <class T>
 struct WithBit {
   T value;
-  bool bit;
+  u32 bit;  ///< 0 or 1
 };
-/// 64 bits in, a 128-bit word of lanes: what a source's lanes lie in.
+/// Where a source's lanes lie; high: the upper words of 64 bits.
 struct Source {
   const u32 *low = nullptr, *high = nullptr;
 };
@@ -46,7 +46,7 @@ enum Flags : unsigned {
   kArithmetic = 1,
   /// The last source is the destination.
   kAccumulate = 2,
-  /// Compiled a second time for hosts with fused multiply-add.
+  /// Compiled a second time for hosts with AVX2 and fused multiply-add.
   kFused = 4,
   /// A comparison that writes exec; it has no operand for the result.
   kExec = 8,
@@ -186,7 +186,7 @@ inline __attribute__((always_inline)) u32 compute(const Source* sources, Buffer&
     if constexpr (std::is_same_v<R, bool>) {
       bits |= result ? kLaneBits.of[lane] : 0;
     } else if constexpr (ResultOf<R>::kHasBit) {
-      bits |= result.bit ? kLaneBits.of[lane] : 0;
+      bits |= -result.bit & kLaneBits.of[lane];
       store(out, lane, result.value);
     } else {
       store(out, lane, result);
@@ -210,8 +210,11 @@ inline void write_words(Wave& wave, int vgpr, const Lanes& values, u32 mask) {
     target = values;
     return;
   }
-  for (int lane = 0; lane < kLanes; ++lane)
-    target[lane] = mask & kLaneBits.of[lane] ? values[lane] : target[lane];
+  // Without a condition: the loop vectorises.
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const u32 take = mask & kLaneBits.of[lane] ? ~0u : 0;
+    target[lane] = (values[lane] & take) | (target[lane] & ~take);
+  }
 }
 
 /// Into half of a register: the other half keeps what it holds.

@@ -29,13 +29,15 @@ T saturated(i64 value) {
 i32 signed24(u32 value) { return i32(value << 8) >> 8; }
 u32 unsigned24(u32 value) { return value & 0xffffff; }
 
+/// What is carried out of the highest bit, from the bits there: such loops vectorise, comparisons
+/// of unsigned numbers do not.
 WithBit<u32> add_carry(u32 a, u32 b, bool carry) {
-  const u32 sum = a + b, all = sum + carry;
-  return {all, sum < a || all < sum};
+  const u32 sum = a + b + u32(carry);
+  return {sum, ((a & b) | ((a | b) & ~sum)) >> 31};
 }
 WithBit<u32> subtract_carry(u32 a, u32 b, bool carry) {
-  const u32 difference = a - b;
-  return {difference - carry, a < b || difference < u32(carry)};
+  const u32 difference = a - b - u32(carry);
+  return {difference, ((~a & b) | ((~a | b) & difference)) >> 31};
 }
 
 void add_arithmetic(Opcodes& opcodes) {

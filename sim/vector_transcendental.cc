@@ -35,7 +35,7 @@ constexpr Handler lanes_f16(F) {
   return lanes<kArithmetic>([](Half a) { return Half{round_to_odd(F{}(double(a.value)))}; });
 }
 
-/// One value instead of 32: the same in lane 0 of a wave of its own would cost as much.
+/// One value of a scalar register, through the same steps as a lane.
 template <class F, class T>
 void run_scalar(Wave& wave, const Instruction& in) {
   Buffer from, to;
