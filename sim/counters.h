@@ -30,7 +30,7 @@ struct Counters {
   u64 workgroups = 0, waves = 0;
   bool wants_opcodes = false;
   std::map<const Opcode*, u64> opcodes;      ///< wave instructions, if wanted
-  Finding uninitialised_memory, uninitialised_lds, lds_races;
+  Finding uninitialised_memory, uninitialised_lds, lds_races, divergent_barriers;
 };
 
 }  // namespace isotope::sim

@@ -15,6 +15,8 @@ struct Checks {
   /// Accesses of two waves to the same bytes of LDS without a barrier between, one of them a store,
   /// not both atomic.
   OnFinding lds_races = OnFinding::fault;
+  /// Waves that wait for each other at different instructions. Waves that have ended are not waited for, as on the hardware.
+  OnFinding divergent_barriers = OnFinding::fault;
 };
 
 struct Finding {

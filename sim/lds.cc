@@ -5,10 +5,11 @@
 namespace isotope::sim {
 namespace {
 
+/// A negative part of a lane and the offset make a sum of 32 bits.
 Places lds_places(const Wave& wave, const Operand& lanes, u32 offset) {
   Places places;
   const u32* const from = wave.vgpr[lanes.index].data();
-  for (std::size_t i = 0; i < kLanes; ++i) places[i] = u64(from[i]) + offset;
+  for (std::size_t i = 0; i < kLanes; ++i) places[i] = u32(from[i] + offset);
   return places;
 }
 

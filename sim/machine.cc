@@ -182,8 +182,8 @@ void run(const CodeObject& code, const Kernel& kernel, const Launch& launch, Mem
     Memory& memory;
     Dispatch& dispatch;
     ~Forget() {
-      memory.remove(dispatch.arguments.data());
-      memory.remove(&dispatch.packet);
+      memory.forget(dispatch.arguments.data());
+      memory.forget(&dispatch.packet);
     }
   } forget{memory, dispatch};
   std::vector<Wave> waves((dispatch.threads + kLanes - 1) / kLanes);

@@ -17,6 +17,10 @@ void Memory::add(const void* data, std::size_t bytes, std::string name, bool wri
   tried_first_.fill(nullptr);
   Region& region = regions_[u64(data)];
   region = {u64(data), bytes, std::move(name), writable, nullptr};
+  // Its memory was taken into use again.
+  std::erase_if(removed_, [&](const Region& old) {
+    return old.begin < region.begin + bytes && region.begin < old.begin + old.bytes;
+  });
   if (!initialised && bytes > 0) region.shadow = std::make_unique<Shadow>(bytes);
 }
 
@@ -28,6 +32,11 @@ void Memory::remove(const void* data) {
   removed_.push_front(std::move(found->second));
   regions_.erase(found);
   if (removed_.size() > kMostRemoved) removed_.pop_back();
+}
+
+void Memory::forget(const void* data) {
+  tried_first_.fill(nullptr);
+  regions_.erase(u64(data));
 }
 
 Memory::Region* Memory::at_or_before(u64 address) {

@@ -46,6 +46,8 @@ class Memory {
            bool initialised = true);
   /// Accesses are faults from now on that say what was there.
   void remove(const void* data);
+  /// As remove(), for what is there for a launch only and need not be remembered.
+  void forget(const void* data);
   /// The host has written there: copies and fills.
   void mark_initialised(const void* data, std::size_t bytes);
   /// Bytes were copied: what was initialised at the source is at the target. Memory that is not

@@ -41,6 +41,7 @@ std::vector<std::string> Report::warnings() const {
   warn(lines, "uninitialised memory was read", counters.uninitialised_memory);
   warn(lines, "uninitialised LDS was read", counters.uninitialised_lds);
   warn(lines, "waves raced for LDS", counters.lds_races);
+  warn(lines, "waves waited at different barriers", counters.divergent_barriers);
   return lines;
 }
 

@@ -1,7 +1,11 @@
 // Jumps, calls, barriers, waits, the mode of floating point, the end of a wave.
+#include <fmt/core.h>
+
 #include <utility>
 
+#include "sim/counters.h"
 #include "sim/lanes.h"
+#include "sim/memory.h"
 
 namespace isotope::sim {
 namespace {
@@ -59,9 +63,19 @@ void check_barrier(const Operand& operand) {
     throw Fault("a barrier other than the workgroup's");
 }
 
+void check_same_barrier(const Wave& wave, const Instruction& in) {
+  Workgroup& group = *wave.group;
+  if (group.waves_at_barrier == 0) group.barrier = &in;
+  if (group.barrier == &in || !group.memory) return;
+  record(wave, in, group.memory->checks.divergent_barriers, group.counters->divergent_barriers, 1,
+         fmt::format("a divergent barrier: other waves are at the one at byte {:#x} of the code",
+                     group.barrier->address - wave.program->address));
+}
+
 void signal(Wave& wave, const Instruction& in) {
   check_barrier(in.operands[0]);
   if (wave.signalled) throw Fault("a second signal to a barrier before the wait for the first");
+  check_same_barrier(wave, in);
   wave.signalled = true;
   wave.barrier_seen = wave.group->barriers_passed;
   ++wave.group->waves_at_barrier;

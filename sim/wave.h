@@ -62,6 +62,7 @@ struct Workgroup {
   std::array<u32, 3> id{};
   std::vector<u8> lds;
   int waves = 0, waves_at_barrier = 0, waves_done = 0;
+  const Instruction* barrier = nullptr;      ///< where the first of those at the barrier has signalled
   u32 barriers_passed = 0;                   ///< accesses of the same count are not ordered between waves
   Memory* memory = nullptr;
   Counters* counters = nullptr;
