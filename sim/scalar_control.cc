@@ -65,7 +65,7 @@ void check_barrier(const Operand& operand) {
 
 void check_same_barrier(const Wave& wave, const Instruction& in) {
   Workgroup& group = *wave.group;
-  if (group.waves_at_barrier == 0) group.barrier = &in;
+  if (group.waves_at_barrier == 0 || !group.barrier) group.barrier = &in;
   if (group.barrier == &in || !group.memory) return;
   record(wave, in, group.memory->checks.divergent_barriers, group.counters->divergent_barriers, 1,
          fmt::format("a divergent barrier: other waves are at the one at byte {:#x} of the code",
