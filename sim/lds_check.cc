@@ -146,11 +146,13 @@ u32 cycles_of(const Places& offsets, u32 mask, u32 bytes) {
 
 /// No conflict, and quickly seen: every lane has banks of its own.
 bool all_apart(const Places& offsets, u32 mask, u32 width) {
+  const int shift = std::countr_zero(width);  // no divisions: this is done for every access
+  const u32 places = kBanks * 4 >> shift;
   u64 used = 0, unaligned = 0;
   for_lanes(mask, [&](int lane) {
     const u64 from = offsets[std::size_t(lane)];
-    unaligned |= from % width;
-    used |= u64(1) << from / width % (kBanks * 4 / width);
+    unaligned |= from & (width - 1);
+    used |= u64(1) << ((from >> shift) & (places - 1));
   });
   return unaligned == 0 && std::popcount(used) == std::popcount(mask);
 }
