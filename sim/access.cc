@@ -69,6 +69,17 @@ void count(Counters& counters, const Places& places, u32 mask, u32 bytes, const 
   width.coalesced += lines * kLine < moved + kLine;
 }
 
+u32 first_loads(Memory& memory, Memory::Region& region, const Places& places, u32 mask, u32 bytes,
+                const Extent& extent) {
+  if (extent.dense)
+    return region.load_lines(extent.first, extent.end - extent.first, memory.launch);
+  u32 fresh = 0;
+  for_lanes(mask, [&](int lane) {
+    fresh += region.load_lines(places[std::size_t(lane)], bytes, memory.launch);
+  });
+  return fresh;
+}
+
 /// Lanes whose bytes are not all initialised, among those of `mask`, which lie in `region`.
 u32 uninitialised_lanes(const Memory::Region& region, const Places& places, u32 mask, u32 bytes) {
   u32 found = 0;
@@ -113,7 +124,10 @@ void resolve_lane_by_lane(const Wave& wave, const Instruction& in, const Places&
                           u32 bytes, Use use) {
   for_lanes(mask, [&](int lane) {
     const u64 address = places[std::size_t(lane)];
-    Memory::Region& region = wave.group->memory->at(address, bytes, use != Use::load, wave.now);
+    Memory& memory = *wave.group->memory;
+    Memory::Region& region = memory.at(address, bytes, use != Use::load, wave.now);
+    if (use == Use::load)
+      wave.group->counters->distinct_lines += region.load_lines(address, bytes, memory.launch);
     if (region.shadow)
       access_shadow(wave, in, region, places, 1u << lane, bytes, use,
                     {address, address + bytes, false});
@@ -139,8 +153,12 @@ void resolve_global(Wave& wave, const Instruction& in, Places& places, u32 mask,
       wave.group->memory->find(extent.first, extent.end - extent.first, wave.now);
   if (!region || (use != Use::load && !region->writable))
     resolve_lane_by_lane(wave, in, places, mask, bytes, use);
-  else if (region->shadow)
-    access_shadow(wave, in, *region, places, mask, bytes, use, extent);
+  else {
+    if (region->shadow) access_shadow(wave, in, *region, places, mask, bytes, use, extent);
+    if (use == Use::load)
+      wave.group->counters->distinct_lines +=
+          first_loads(*wave.group->memory, *region, places, mask, bytes, extent);
+  }
   count(*wave.group->counters, places, mask, bytes, extent, use);
 }
 

@@ -186,6 +186,7 @@ void run(const CodeObject& code, const Kernel& kernel, const Launch& launch, Mem
       memory.forget(&dispatch.packet);
     }
   } forget{memory, dispatch};
+  ++memory.launch;
   std::vector<Wave> waves((dispatch.threads + kLanes - 1) / kLanes);
   LdsCheck lds_check(memory.checks);
   for (u32 z = 0; z < launch.grid[2]; ++z)

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "sim/findings.h"
 #include "sim/shadow.h"
@@ -23,6 +24,7 @@ class Memory {
     std::string name;
     bool writable;
     std::unique_ptr<Shadow> shadow;  ///< null: all of it is initialised
+    std::vector<u32> loaded_in;      ///< by lines of 128 bytes: the last launch that has loaded from it
 
     bool contains(u64 address, u64 count) const {
       return address - begin < bytes && count <= bytes - (address - begin);
@@ -33,12 +35,23 @@ class Memory {
       shadow->set_range(address - begin, count);
       forget_complete_shadow();
     }
+    /// How many lines of these bytes launch number `launch` has not loaded from before.
+    u32 load_lines(u64 address, u64 count, u32 launch) {
+      if (loaded_in.empty()) loaded_in.resize(bytes / 128 + 2);
+      u32 fresh = 0;
+      for (u64 line = address / 128 - begin / 128; line <= (address + count - 1) / 128 - begin / 128; ++line) {
+        fresh += loaded_in[line] != launch;
+        loaded_in[line] = launch;
+      }
+      return fresh;
+    }
     void forget_complete_shadow() {
       if (shadow->missing() == 0) shadow.reset();
     }
   };
 
   Checks checks;
+  u32 launch = 0;  ///< number of the launch that runs, from 1 on
 
   // For the owner of allocations.
   /// [data, data + bytes) may be accessed; `name` for messages.

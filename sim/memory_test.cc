@@ -157,5 +157,24 @@ TEST_F(MemoryTest, CountsLinesAndWidths) {
   EXPECT_EQ(counters.loaded_bytes + counters.stored_bytes, 256u);
 }
 
+// Lines are fetched once a launch, whoever loads from them.
+TEST_F(MemoryTest, CountsLinesOfALaunchOnce) {
+  test_.memory.add(data_.data(), sizeof(data_), "data");
+  const auto fresh = [&](u32 stride, std::string_view line) {
+    aim(stride);
+    test_.counters = {};
+    test_.run(line);
+    return test_.counters.distinct_lines;
+  };
+  test_.memory.launch = 1;
+  EXPECT_EQ(fresh(16, "global_load_b128 v[4:7], v1, s[2:3]"), 4u);
+  EXPECT_EQ(fresh(4, "global_load_b32 v4, v1, s[2:3]"), 0u);
+  EXPECT_EQ(fresh(16, "global_load_b128 v[4:7], v1, s[2:3] offset:128"), 1u);
+  EXPECT_EQ(fresh(128, "global_load_b32 v4, v1, s[2:3]"), 27u);
+  test_.memory.launch = 2;
+  EXPECT_EQ(fresh(4, "global_load_b32 v4, v1, s[2:3]"), 1u);
+  EXPECT_EQ(fresh(4, "global_store_b32 v1, v4, s[2:3] offset:256"), 0u);
+}
+
 }  // namespace
 }  // namespace isotope::sim

@@ -53,9 +53,9 @@ std::string json(const sim::Kernel& kernel, const sim::Launch& shape, const sim:
       quoted(launch.kernel), launch.grid[0], launch.grid[1], launch.grid[2], launch.threads[0], kernel.vgprs,
       kernel.lds_bytes + shape.dynamic_lds, kernel.scratch_bytes, c.workgroups, c.waves);
   const std::string memory = fmt::format(
-      "\"loaded_bytes\": {}, \"loaded_lines\": {}, \"stored_bytes\": {}, \"stored_lines\": {}, \"scalar_bytes\": {}, "
+      "\"loaded_bytes\": {}, \"loaded_lines\": {}, \"distinct_lines\": {}, \"stored_bytes\": {}, \"stored_lines\": {}, \"scalar_bytes\": {}, "
       "\"loads_by_width\": {}, \"stores_by_width\": {}, \"lds_conflicts\": {}",
-      c.loaded_bytes, c.loaded_lines, c.stored_bytes, c.stored_lines, c.scalar_bytes, widths_json(c.load_widths),
+      c.loaded_bytes, c.loaded_lines, c.distinct_lines, c.stored_bytes, c.stored_lines, c.scalar_bytes, widths_json(c.load_widths),
       widths_json(c.store_widths), c.lds_conflicts);
   return fmt::format("{{{}, \"instructions\": {}, {}, \"host_seconds\": {:.6f}, \"fault\": {}, \"warnings\": [{}]}}", head,
                      instructions_json(c), memory, seconds, launch.fault.empty() ? "null" : quoted(launch.fault),
