@@ -23,9 +23,20 @@ Machine& machine() {
 }
 __attribute__((destructor)) void finish_report() { machine().report.finish(); }
 
+/// That of zlib.
+sim::u32 crc32(std::span<const std::byte> bytes) {
+  sim::u32 sum = ~0u;
+  for (const std::byte byte : bytes) {
+    sum ^= sim::u32(byte);
+    for (int bit = 0; bit < 8; ++bit) sum = sum >> 1 ^ (sum & 1 ? 0xedb88320u : 0);
+  }
+  return ~sum;
+}
+
 class SimulatedKernel final : public ExecutableKernel {
  public:
-  SimulatedKernel(const sim::CodeObject& code, const sim::Kernel& kernel) : code_(code), kernel_(kernel) {
+  SimulatedKernel(const sim::CodeObject& code, sim::u32 checksum, const sim::Kernel& kernel)
+      : code_(code), checksum_(checksum), kernel_(kernel) {
     name = kernel.name;
     params_bytes = kernel.explicit_bytes;
     max_threads = kernel.max_threads;
@@ -45,12 +56,13 @@ class SimulatedKernel final : public ExecutableKernel {
       code = emulated::report(fault.kind() == sim::Fault::address ? kIllegalAddress : kLaunchFailed, "kernel " + done.fault);
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-    machine().report.add(kernel_, launch, done, seconds.count());
+    machine().report.add(checksum_, kernel_, launch, done, seconds.count());
     return code;
   }
 
  private:
   const sim::CodeObject& code_;
+  const sim::u32 checksum_;  // of the whole code object
   const sim::Kernel& kernel_;
 };
 
@@ -59,7 +71,8 @@ class SimulatedCode final : public ExecutableCode {
   explicit SimulatedCode(std::span<const std::byte> code) : code_(code) {
     for (const auto& [bytes, writable] : code_.segments())
       machine().memory.add(bytes.data(), bytes.size(), "the code object", writable);
-    for (const auto& [name, kernel] : code_.kernels()) kernels_.try_emplace(name, code_, kernel);
+    const sim::u32 checksum = crc32(code);
+    for (const auto& [name, kernel] : code_.kernels()) kernels_.try_emplace(name, code_, checksum, kernel);
   }
   ~SimulatedCode() override {
     for (const sim::CodeObject::Segment& segment : code_.segments()) machine().memory.remove(segment.bytes.data());

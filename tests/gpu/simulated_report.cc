@@ -43,14 +43,14 @@ std::string widths_json(const std::array<sim::Counters::Width, sim::kWidths.size
   return "{" + joined(parts) + "}";
 }
 
-std::string json(const sim::Kernel& kernel, const sim::Launch& shape, const sim::Report& launch, double seconds) {
+std::string json(sim::u32 code, const sim::Kernel& kernel, const sim::Launch& shape, const sim::Report& launch, double seconds) {
   const sim::Counters& c = launch.counters;
   std::vector<std::string> warnings;
   for (const std::string& warning : launch.warnings()) warnings.push_back(quoted(warning));
   const std::string head = fmt::format(
-      "\"kernel\": {}, \"grid\": [{}, {}, {}], \"threads\": {}, \"vgprs\": {}, \"lds\": {}, \"scratch\": {}, "
+      "\"kernel\": {}, \"code\": {}, \"grid\": [{}, {}, {}], \"threads\": {}, \"vgprs\": {}, \"lds\": {}, \"scratch\": {}, "
       "\"workgroups\": {}, \"waves\": {}",
-      quoted(launch.kernel), launch.grid[0], launch.grid[1], launch.grid[2], launch.threads[0], kernel.vgprs,
+      quoted(launch.kernel), code, launch.grid[0], launch.grid[1], launch.grid[2], launch.threads[0], kernel.vgprs,
       kernel.lds_bytes + shape.dynamic_lds, kernel.scratch_bytes, c.workgroups, c.waves);
   const std::string memory = fmt::format(
       "\"loaded_bytes\": {}, \"loaded_lines\": {}, \"distinct_lines\": {}, \"stored_bytes\": {}, \"stored_lines\": {}, \"scalar_bytes\": {}, "
@@ -77,7 +77,7 @@ void SimulatedReport::write_line(const std::string& line) {
   std::fflush(file_);
 }
 
-void SimulatedReport::add(const sim::Kernel& kernel, const sim::Launch& shape, const sim::Report& launch, double seconds) {
+void SimulatedReport::add(sim::u32 code, const sim::Kernel& kernel, const sim::Launch& shape, const sim::Report& launch, double seconds) {
   const auto& instructions = launch.counters.instructions;
   ++launches_;
   instructions_ += std::accumulate(instructions.begin(), instructions.end(), sim::u64(0));
@@ -88,7 +88,7 @@ void SimulatedReport::add(const sim::Kernel& kernel, const sim::Launch& shape, c
   if (!warnings.empty() && told_.insert(launch.kernel).second)
     for (const std::string& warning : warnings)
       fmt::print(stderr, "simulated gfx1201: warning: kernel {}: {}\n", launch.kernel, warning);
-  if (file_) write_line(json(kernel, shape, launch, seconds));
+  if (file_) write_line(json(code, kernel, shape, launch, seconds));
 }
 
 void SimulatedReport::finish() {

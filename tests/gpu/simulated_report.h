@@ -13,7 +13,8 @@ namespace isotope::emulated {
 class SimulatedReport {
  public:
   SimulatedReport();
-  void add(const sim::Kernel& kernel, const sim::Launch& shape, const sim::Report& launch, double seconds);
+  /// `code`: the checksum of the code object, by which tools/check_simulated_kernels.py knows it.
+  void add(sim::u32 code, const sim::Kernel& kernel, const sim::Launch& shape, const sim::Report& launch, double seconds);
   void finish();
 
  private:
