@@ -90,6 +90,15 @@ TEST_F(MemoryTest, KnowsWhatIsInitialised) {
   EXPECT_EQ(unknown("global_load_b128 v[4:7], v1, s[2:3]"), 0u);
 }
 
+TEST_F(MemoryTest, HasNoCachesThatCouldBeStale) {
+  data_.fill(7);
+  test_.memory.add(data_.data(), sizeof(data_), "a tensor");
+  const auto registers = test_.wave.vgpr;
+  test_.run("global_wb scope:SCOPE_SYS\nglobal_inv scope:SCOPE_DEV\nglobal_wbinv scope:SCOPE_SYS");
+  EXPECT_EQ(test_.wave.vgpr, registers);
+  for (const u32 word : data_) EXPECT_EQ(word, 7u);
+}
+
 TEST(Shadow, AgreesWithASimpleOne) {
   std::mt19937 random(11);
   constexpr std::size_t kBytes = 1000;
