@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -9,6 +10,7 @@
 #include "ops/attention/attention.h"
 #include "ops/testing/gpu_batch.h"
 #include "ops/testing/paged_content.h"
+#include "ops/testing/planted_fault.h"
 
 namespace isotope::ops {
 namespace {
@@ -19,6 +21,7 @@ using testing::Content;
 using testing::GpuMachine;
 using testing::Heads;
 using testing::PagedBatch;
+using testing::PlantedFault;
 
 /// Results by (sequence, position), one row each, as they are stored.
 using Rows = std::map<std::pair<std::int64_t, std::int64_t>, std::vector<float>>;
@@ -49,7 +52,8 @@ Rows run(const Content& content, const std::vector<Chunk>& chunks, const Run& ho
   }
   std::vector<bfloat16> q16;
   for (const float x : q) q16.push_back(to_bfloat16(x));
-  GpuMachine machine(attention_scratch(rows, heads.num, heads.dim, paged.width * how.block_size, true));
+  GpuMachine machine(
+      attention_scratch(rows, heads.num, heads.dim, paged.width * how.block_size, true));
   const Shape q_shape{rows, heads.num, heads.dim};
   const bool wide = how.dtype == DType::f32;
   const TensorView q_gpu = wide ? machine.upload(q, q_shape) : machine.upload(q16, q_shape);
@@ -133,6 +137,18 @@ TEST(AttentionGpu, DecodeAgreesWithTheDefinition) {
       expect_definition(content, rows, DType::bf16, "decode " + name(heads, kv));
     }
   }
+}
+
+// What an idle row of a padded batch holds is NaN here; a kernel that computes it like others lets
+// it out.
+TEST(AttentionGpu, AnIdleRowThatIsComputedWouldBeNoticed) {
+  ISOTOPE_REQUIRE_GPU();
+  const Content content{{4, 2, 64}, DType::bf16};
+  const PlantedFault fault("ops/attention/attention_decode.cu", "if (p.context_lens[seq] == 0) {",
+                           "if (false) {");
+  const Rows rows = run(content, {{14, 3}, {0, 1, true}}, {.decode = -1});
+  const std::vector<float>& idle = rows.at({1, 0});
+  EXPECT_TRUE(std::any_of(idle.begin(), idle.end(), [](float x) { return std::isnan(x); }));
 }
 
 TEST(AttentionGpu, PrefillAgreesWithTheDefinition) {

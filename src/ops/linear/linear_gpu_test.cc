@@ -10,6 +10,7 @@
 #include "ops/linear_add/linear_add.h"
 #include "ops/norm_linear/norm_linear.h"
 #include "ops/testing/gpu_machine.h"
+#include "ops/testing/planted_fault.h"
 
 namespace isotope::ops {
 namespace {
@@ -114,6 +115,21 @@ TEST(LinearGpu, EveryNumberOfRowsMatchesDoublePrecision) {
       expect_close(multiply(x, {&matrix}, false, DType::f32), Reference(x, {&matrix}),
                    format_error(format), format.name());
     }
+}
+
+// A part of k that nobody multiplies is far outside of what rounding explains.
+TEST(LinearGpu, ASkippedPartOfKWouldBeNoticed) {
+  ISOTOPE_REQUIRE_GPU();
+  const Matrix matrix(Format{DType::f8_e4m3, ScaleLayout::block_128x128}, 150, 1100, 3);
+  const Owned x = random_rows(DType::bf16, 1, 1100, 1100, 4);
+  const PlantedFault fault(
+      "ops/linear/linear_decode.cu",
+      "walk.count = max(0, min(walk.per_part, p.k_tiles - walk.first));",
+      "walk.count = warp_index() == 3 ? 0 : max(0, min(walk.per_part, p.k_tiles - walk.first));");
+  const Owned y = multiply(x, {&matrix}, false, DType::f32);
+  EXPECT_GT(
+      worst_error(y.view(), Reference(x, {&matrix}), format_error(Format{DType::f8_e4m3})).ratio,
+      100.0);
 }
 
 TEST(LinearGpu, PartsOfAStackMayEndAnywhere) {
