@@ -1,4 +1,5 @@
 """The whole server on the simulated gfx1201, where it was built (target simulated_gpu)."""
+import json
 import pathlib
 
 import pytest
@@ -17,7 +18,12 @@ def complete(server):
 
 
 @pytest.mark.skipif(not (BUILD / "tests/gpu/libisotope_sim_hip.so").exists(), reason="simulated_gpu was not built")
-def test_the_simulated_card_answers_as_the_cpu_does(server):
+def test_the_simulated_card_answers_as_the_cpu_does(server, tmp_path, monkeypatch):
+    report = tmp_path / "launches.jsonl"
+    monkeypatch.setenv("ISOTOPE_SIM_REPORT", str(report))
     # Batches are small, so that few graphs are captured.
     with running("--device", "hip", "--served-model-name", NAME, "--max-num-seqs", "2", prefix=ON_SIMULATED_GPU) as simulated:
         assert complete(simulated) == complete(server)
+    *launches, summary = [json.loads(line) for line in report.read_text().splitlines()]
+    assert len(launches) == summary["launches"] >= 24
+    assert not [launch for launch in launches if launch["fault"] or launch["warnings"]]
