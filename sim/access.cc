@@ -69,13 +69,14 @@ void count(Counters& counters, const Places& places, u32 mask, u32 bytes, const 
   width.coalesced += lines * kLine < moved + kLine;
 }
 
-u32 first_loads(Memory& memory, Memory::Region& region, const Places& places, u32 mask, u32 bytes,
+/// Of the lines that the lanes touch, how many the launch has not touched before.
+u32 touch_lines(Memory& memory, Memory::Region& region, const Places& places, u32 mask, u32 bytes,
                 const Extent& extent) {
   if (extent.dense)
-    return region.load_lines(extent.first, extent.end - extent.first, memory.launch);
+    return region.touch_lines(extent.first, extent.end - extent.first, memory.launch);
   u32 fresh = 0;
   for_lanes(mask, [&](int lane) {
-    fresh += region.load_lines(places[std::size_t(lane)], bytes, memory.launch);
+    fresh += region.touch_lines(places[std::size_t(lane)], bytes, memory.launch);
   });
   return fresh;
 }
@@ -126,8 +127,8 @@ void resolve_lane_by_lane(const Wave& wave, const Instruction& in, const Places&
     const u64 address = places[std::size_t(lane)];
     Memory& memory = *wave.group->memory;
     Memory::Region& region = memory.at(address, bytes, use != Use::load, wave.now);
-    if (use == Use::load)
-      wave.group->counters->distinct_lines += region.load_lines(address, bytes, memory.launch);
+    const u32 fresh = region.touch_lines(address, bytes, memory.launch);
+    if (use == Use::load) wave.group->counters->distinct_lines += fresh;
     if (region.shadow)
       access_shadow(wave, in, region, places, 1u << lane, bytes, use,
                     {address, address + bytes, false});
@@ -155,9 +156,8 @@ void resolve_global(Wave& wave, const Instruction& in, Places& places, u32 mask,
     resolve_lane_by_lane(wave, in, places, mask, bytes, use);
   else {
     if (region->shadow) access_shadow(wave, in, *region, places, mask, bytes, use, extent);
-    if (use == Use::load)
-      wave.group->counters->distinct_lines +=
-          first_loads(*wave.group->memory, *region, places, mask, bytes, extent);
+    const u32 fresh = touch_lines(*wave.group->memory, *region, places, mask, bytes, extent);
+    if (use == Use::load) wave.group->counters->distinct_lines += fresh;
   }
   count(*wave.group->counters, places, mask, bytes, extent, use);
 }

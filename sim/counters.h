@@ -24,8 +24,8 @@ struct Counters {
   std::array<u64, kClasses> instructions{};  ///< wave instructions by class
   u64 loaded_bytes = 0, stored_bytes = 0;    ///< global memory, of active lanes
   u64 loaded_lines = 0, stored_lines = 0;    ///< lines of 128 bytes touched by each wave instruction
-  /// Lines of 128 bytes loaded from for the first time in the launch: what device memory has to bring, if the caches keep
-  /// them for so long.
+  /// Lines of 128 bytes loaded from that the launch had not loaded from or stored to before: what device memory has to bring,
+  /// if the caches keep lines for so long.
   u64 distinct_lines = 0;
   u64 scalar_bytes = 0;                      ///< loaded through the scalar cache
   std::array<Width, kWidths.size()> load_widths{}, store_widths{};  ///< of kWidths; atomics are neither

@@ -24,7 +24,7 @@ class Memory {
     std::string name;
     bool writable;
     std::unique_ptr<Shadow> shadow;  ///< null: all of it is initialised
-    std::vector<u32> loaded_in;      ///< by lines of 128 bytes: the last launch that has loaded from it
+    std::vector<u32> touched_in;     ///< by lines of 128 bytes: the last launch that has touched it
 
     bool contains(u64 address, u64 count) const {
       return address - begin < bytes && count <= bytes - (address - begin);
@@ -35,13 +35,13 @@ class Memory {
       shadow->set_range(address - begin, count);
       forget_complete_shadow();
     }
-    /// How many lines of these bytes launch number `launch` has not loaded from before.
-    u32 load_lines(u64 address, u64 count, u32 launch) {
-      if (loaded_in.empty()) loaded_in.resize(bytes / 128 + 2);
+    /// How many lines of these bytes launch number `launch` has not touched before.
+    u32 touch_lines(u64 address, u64 count, u32 launch) {
+      if (touched_in.empty()) touched_in.resize(bytes / 128 + 2);
       u32 fresh = 0;
       for (u64 line = address / 128 - begin / 128; line <= (address + count - 1) / 128 - begin / 128; ++line) {
-        fresh += loaded_in[line] != launch;
-        loaded_in[line] = launch;
+        fresh += touched_in[line] != launch;
+        touched_in[line] = launch;
       }
       return fresh;
     }

@@ -183,6 +183,7 @@ TEST_F(MemoryTest, CountsLinesOfALaunchOnce) {
   test_.memory.launch = 2;
   EXPECT_EQ(fresh(4, "global_load_b32 v4, v1, s[2:3]"), 1u);
   EXPECT_EQ(fresh(4, "global_store_b32 v1, v4, s[2:3] offset:256"), 0u);
+  EXPECT_EQ(fresh(4, "global_load_b32 v4, v1, s[2:3] offset:256"), 0u);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
   tools/simulated_traffic.py --model tests/data/configs/Qwen3-8B-FP8.config.json --batch-size 1 --context 549
 
 Runs `isotope bench latency` with random weights and one layer on the simulated card and reads the last step's launches from
-ISOTOPE_SIM_REPORT. Memory bytes are the lines of 128 bytes that a launch loads from, each once; ideal bytes are the weights, or
+ISOTOPE_SIM_REPORT. Memory bytes are the lines of 128 bytes that a launch loads from and has not written, each once; ideal bytes are the weights, or
 the live keys and values. Ends with 1 if a product or attention loads more than 1.03 times the ideal, or if a 16-byte load is not
 coalesced. Nothing of this is a time.
 """
@@ -61,7 +61,7 @@ def rows_of(launches, config, batch, context, kv):
             name, ideal = next(names)
             if ideal is None:  # FP8 or BF16, as its bytes tell
                 values = config["vocab_size"] * config["hidden_size"]
-                ideal = values * (2 if launch["loaded_bytes"] > 1.5 * values else 1)
+                ideal = values * (2 if launch["distinct_lines"] * 128 > 1.5 * values else 1)
         elif kernel.startswith("attention_decode"):
             name, ideal = "attention", live
         yield name, ideal, launch
