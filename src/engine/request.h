@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/tensor.h"
+#include "engine/token_constraint.h"
 
 namespace isotope::engine {
 
@@ -40,6 +41,8 @@ struct Request {
   std::string id;  ///< for logs
   std::vector<TokenId> prompt;
   SamplingParams params;
+  /// What the answer must look like; nullptr: anything. Belongs to this request alone.
+  std::shared_ptr<TokenConstraint> constraint = {};
 };
 
 enum class FinishReason {
