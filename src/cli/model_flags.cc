@@ -114,8 +114,10 @@ void ModelFlags::add_to(CLI::App& command, Model model) {
                   "Folder with config.json, weights and tokenizer")
       ->required()
       ->type_name("DIR");
-  command.add_option("--served-model-name", served_model_name,
-                     "Name that requests use (default: the folder's name)");
+  command
+      .add_option("--served-model-name", served_model_names,
+                  "Name that requests use (default: the folder's name); several are allowed")
+      ->expected(1);
   command.add_option("--chat-template", chat_template, "File with a Jinja template to use instead")
       ->type_name("FILE");
   add_engine_flags(command, engine);
@@ -143,7 +145,7 @@ std::unique_ptr<server::ServedModel> ModelFlags::load() {
   engine.progress = [&bar](std::int64_t done, std::int64_t total, std::string_view name) {
     bar.update(done, total, name);
   };
-  auto model = server::load_served_model(engine, served_model_name, chat_template);
+  auto model = server::load_served_model(engine, served_model_names, chat_template);
   bar.finish();
   engine.progress = nullptr;
   for (const std::string& name : model->engine->info().unused_tensors)

@@ -20,7 +20,7 @@ void add_engine_flags(CLI::App& command, engine::EngineOptions& engine);
 
 struct ModelFlags {
   engine::EngineOptions engine;
-  std::string served_model_name;
+  std::vector<std::string> served_model_names;
   std::string chat_template;
 
   /// How the folder is given: `--model DIR`, or as the command's argument.

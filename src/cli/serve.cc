@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "base/error.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/model_flags.h"
@@ -17,6 +19,20 @@ struct ServeFlags {
   server::ServerOptions server;
 };
 
+constexpr int kMaxWords = 1024;  // of one flag
+
+std::vector<std::string> words_of_json(const std::string& flag, const std::string& text) {
+  const json::value list = parse_json(text, flag);
+  std::vector<std::string> words;
+  for (const json::value& word : list.as_array()) {
+    if (!word.is_string())
+      fail(ErrorCode::invalid_argument, "{}: {} is no string in the list {}", flag, brief(word),
+           text);
+    words.emplace_back(word.get_string());
+  }
+  return words;
+}
+
 void log_plan(const engine::EngineInfo& info) {
   log_info("engine", "{} on {}: {} of weights, {} of KV cache ({}, {} tokens), {} of workspace",
            info.family, info.device, format_bytes(info.weight_bytes), format_bytes(info.kv_bytes),
@@ -27,8 +43,9 @@ void log_plan(const engine::EngineInfo& info) {
 }
 
 int run(ServeFlags& flags) {
-  if (flags.server.api_key.empty())
-    if (const char* key = std::getenv("ISOTOPE_API_KEY")) flags.server.api_key = key;
+  if (flags.server.api_keys.empty())
+    if (const char* key = std::getenv("ISOTOPE_API_KEY"); key && *key)
+      flags.server.api_keys.emplace_back(key);
   flags.server.version = kVersion;
   const auto model = flags.model.load();
   log_plan(model->engine->info());
@@ -39,6 +56,41 @@ int run(ServeFlags& flags) {
   return 0;
 }
 
+/// Several words, or a JSON list of them as vLLM wants it.
+void add_words(CLI::App& command, const std::string& name, std::vector<std::string>& words,
+               const std::string& help) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          name,
+          [&words, name](const std::vector<std::string>& given) {
+            words = given.size() == 1 && given.front().starts_with('[')
+                        ? words_of_json(name, given.front())
+                        : given;
+          },
+          help)
+      ->expected(1, kMaxWords)
+      ->type_name("WORD ...");
+}
+
+void add_access_flags(CLI::App& command, server::ServerOptions& server) {
+  command
+      .add_option("--api-key", server.api_keys,
+                  "Keys, one of which requests must bring (or ISOTOPE_API_KEY)")
+      ->expected(1, kMaxWords)
+      ->type_name("KEY ...");
+  add_words(command, "--allowed-origins", server.cors.allowed_origins,
+            "Origins whose web pages may use the server, such as http://localhost:3000, or * "
+            "(default: none)");
+  add_words(command, "--allowed-methods", server.cors.allowed_methods,
+            "Methods that pages of these origins may use (default: *)");
+  add_words(command, "--allowed-headers", server.cors.allowed_headers,
+            "Header fields that they may send (default: *)");
+  command.add_flag("--allow-credentials", server.cors.allow_credentials,
+                   "They may send cookies and the like");
+  command.add_option("--root-path", server.root_path,
+                     "What a reverse proxy puts in front of all paths, such as /llm");
+}
+
 }  // namespace
 
 void add_serve(CLI::App& app, Action& action) {
@@ -47,8 +99,8 @@ void add_serve(CLI::App& app, Action& action) {
   flags->model.add_to(command);
   command.add_option("--host", flags->server.host, "Address to listen on")->capture_default_str();
   command.add_option("--port", flags->server.port, "Port (0: any free one)")->capture_default_str();
-  command.add_option("--api-key", flags->server.api_key,
-                     "Key that requests must bring (or ISOTOPE_API_KEY)");
+  command.get_option("--served-model-name")->expected(1, kMaxWords);
+  add_access_flags(command, flags->server);
   command
       .add_option("--shutdown-timeout", flags->server.shutdown_seconds,
                   "Seconds that running requests may take to finish after SIGTERM")

@@ -1,5 +1,7 @@
 #include "server/answer_fields.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <charconv>
 #include <limits>
@@ -116,7 +118,8 @@ std::size_t longest_token(const text::Tokenizer& tokenizer) {
 ModelLimits limits_of(const ServedModel& model) {
   const engine::EngineInfo& info = model.engine->info();
   ModelLimits limits;
-  limits.name = model.name;
+  limits.names = model.aliases;
+  limits.names.insert(limits.names.begin(), model.name);
   limits.vocab_size = info.vocab_size;
   limits.context_tokens = std::min(info.max_model_len, info.num_kv_blocks * info.block_size);
   limits.max_prompt_bytes = std::size_t(limits.context_tokens) * longest_token(*model.tokenizer);
@@ -124,19 +127,25 @@ ModelLimits limits_of(const ServedModel& model) {
   return limits;
 }
 
-void check_model(const RequestFields& fields, const ModelLimits& limits) {
-  const std::optional<std::string> model = fields.string("model");
-  if (model && *model != limits.name)
-    throw ApiError(404,
-                   fmt::format("model: '{}' is not served here; use '{}'", *model, limits.name),
-                   "model", "model_not_found");
+std::string read_model(const RequestFields& fields, const ModelLimits& limits) {
+  const std::string model = fields.string("model").value_or(limits.names.front());
+  check_model(model, limits);
+  return model;
+}
+
+void check_model(std::string_view name, const ModelLimits& limits) {
+  if (std::find(limits.names.begin(), limits.names.end(), name) != limits.names.end()) return;
+  throw ApiError(404,
+                 fmt::format("model: '{}' is not served here; use '{}'", name.substr(0, 200),
+                             fmt::join(limits.names, "' or '")),
+                 "model", "model_not_found");
 }
 
 AnswerFields read_answer_fields(const RequestFields& fields, const ModelLimits& limits) {
-  check_model(fields, limits);
   for (const std::string_view name : kUnsupported)
     fields.refuse(name, "is not supported by this server; leave it out");
   AnswerFields answer;
+  answer.model = read_model(fields, limits);
   answer.options.sampling = limits.default_sampling;
   read_sampling(fields, limits, answer.options.sampling);
   read_stopping(fields, limits, answer.options);

@@ -13,7 +13,7 @@ namespace isotope::server {
 
 /// What a request is checked against; constant while the server runs.
 struct ModelLimits {
-  std::string name;  ///< as requests call the model
+  std::vector<std::string> names;  ///< as requests call the model
   std::int64_t vocab_size = 0;
   std::int64_t context_tokens = 0;  ///< prompt and answer together
   /// Longer text cannot fit the context, whatever it says, and need not be tokenized.
@@ -35,6 +35,7 @@ struct AnswerFields {
   /// sampling.max_tokens and the logprobs fields are set by the endpoint, which knows prompt and
   /// dialect.
   GenerationOptions options;
+  std::string model;                       ///< as the request calls it
   std::optional<std::int64_t> max_tokens;  ///< as asked for
   std::int32_t choices = 1;                ///< n
   bool stream = false, include_usage = false;
@@ -44,8 +45,11 @@ struct AnswerFields {
 /// Errors: ApiError 400 naming the field; 404 if another model is asked for.
 AnswerFields read_answer_fields(const RequestFields& fields, const ModelLimits& limits);
 
-/// 404 if the request names another model than the one served.
-void check_model(const RequestFields& fields, const ModelLimits& limits);
+/// The model's name as the request has it, or the first. 404 if it names another than the one
+/// served.
+std::string read_model(const RequestFields& fields, const ModelLimits& limits);
+/// As above, for a name from elsewhere.
+void check_model(std::string_view name, const ModelLimits& limits);
 
 /// Sets sampling.max_tokens to what was asked for, or else to `fallback` or what the context
 /// leaves. Errors: ApiError 400 (context_length_exceeded) with the numbers, or for min_tokens above

@@ -36,6 +36,26 @@ std::string_view type_of(int status) {
   return status >= 500 ? "server_error" : "invalid_request_error";
 }
 
+std::string_view anthropic_type_of(int status) {
+  switch (status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 404:
+    case 405:
+      return "not_found_error";
+    case 413:
+      return "request_too_large";
+    case 429:
+      return "rate_limit_error";
+    case 503:
+      return "overloaded_error";
+    default:
+      return status >= 500 ? "api_error" : "invalid_request_error";
+  }
+}
+
 json::value text_or_null(const std::string& text) {
   if (text.empty()) return nullptr;
   return json::value(text);
@@ -60,14 +80,22 @@ ApiError to_api_error(const std::exception_ptr& exception) {
   return ApiError(500, "internal error; the server's log says more");
 }
 
-std::string error_body(const ApiError& error) {
+std::string error_body(const ApiError& error, ErrorForm form, std::string_view request_id) {
   // Messages quote what clients sent, possibly cut in the middle of a character.
-  json::object details;
-  details["message"] = text::replace_invalid_utf8(error.what());
+  const std::string message = text::replace_invalid_utf8(error.what());
+  json::object details, body;
+  if (form == ErrorForm::anthropic) {
+    details["type"] = anthropic_type_of(error.status());
+    details["message"] = message;
+    body["type"] = "error";
+    body["error"] = std::move(details);
+    body["request_id"] = request_id;
+    return json::serialize(body);
+  }
+  details["message"] = message;
   details["type"] = type_of(error.status());
   details["param"] = text_or_null(text::replace_invalid_utf8(error.param()));
   details["code"] = text_or_null(error.code());
-  json::object body;
   body["error"] = std::move(details);
   return json::serialize(body);
 }
@@ -80,11 +108,12 @@ std::string_view reason_phrase(int status) {
       return "Bad Request";
     case 401:
       return "Unauthorized";
+    case 403:
+      return "Forbidden";
     case 404:
       return "Not Found";
     case 405:
       return "Method Not Allowed";
-      return "Request Timeout";
     case 413:
       return "Content Too Large";
     case 415:

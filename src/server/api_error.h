@@ -1,5 +1,5 @@
-// What a client is told when its request fails: OpenAI's error object with the HTTP status that
-// fits.
+// What a client is told when its request fails: its protocol's error object with the HTTP status
+// that fits.
 #pragma once
 
 #include <exception>
@@ -42,8 +42,14 @@ class ApiError : public std::runtime_error {
 /// text, which may speak of our insides).
 ApiError to_api_error(const std::exception_ptr& exception);
 
-/// {"error": {"message", "type", "param", "code"}}
-std::string error_body(const ApiError& error);
+/// Each protocol has its own way to say what went wrong.
+enum class ErrorForm {
+  openai,    ///< {"error": {"message", "type", "param", "code"}}
+  anthropic  ///< {"type": "error", "error": {"type", "message"}, "request_id"}
+};
+
+std::string error_body(const ApiError& error, ErrorForm form = ErrorForm::openai,
+                       std::string_view request_id = {});
 
 /// "Bad Request" for 400 and so on.
 std::string_view reason_phrase(int status);

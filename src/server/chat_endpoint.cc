@@ -9,8 +9,9 @@ namespace {
 
 class ChatExchange final : public GenerationExchange {
  public:
-  ChatExchange(const Service& service, const AnswerFields& fields, std::vector<TokenId> prompt)
-      : GenerationExchange(service.model, fields, new_id("chatcmpl-")) {
+  ChatExchange(const Service& service, const AnswerFields& fields, std::string_view id,
+               std::vector<TokenId> prompt)
+      : GenerationExchange(service.model, fields, fmt::format("chatcmpl-{}", id)) {
     add_prompt(std::move(prompt));
   }
 
@@ -65,15 +66,16 @@ class ChatExchange final : public GenerationExchange {
 
 }  // namespace
 
-std::unique_ptr<Exchange> chat(const Service& service, std::string_view body) {
-  ChatRequest request = parse_chat_request(parse_body(body), service.limits);
+std::unique_ptr<Exchange> chat(const Call& call) {
+  const Service& service = call.service;
+  ChatRequest request = parse_chat_request(parse_body(call.body), service.limits);
   const bool add_special_tokens = request.conversation.add_special_tokens;
   const std::string text = render(service.model, std::move(request.conversation));
   std::vector<TokenId> prompt =
       encode(service.model, service.limits, text, add_special_tokens, "messages");
   settle_max_tokens(request.answer, request.max_tokens_field, std::nullopt,
                     std::int64_t(prompt.size()), service.limits);
-  return std::make_unique<ChatExchange>(service, request.answer, std::move(prompt));
+  return std::make_unique<ChatExchange>(service, request.answer, call.id, std::move(prompt));
 }
 
 }  // namespace isotope::server

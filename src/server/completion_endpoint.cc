@@ -11,8 +11,8 @@ namespace {
 
 class CompletionExchange final : public GenerationExchange {
  public:
-  CompletionExchange(const Service& service, const CompletionRequest& request)
-      : GenerationExchange(service.model, request.answer, new_id("cmpl-")),
+  CompletionExchange(const Service& service, const CompletionRequest& request, std::string_view id)
+      : GenerationExchange(service.model, request.answer, fmt::format("cmpl-{}", id)),
         echo_(request.echo),
         prompt_logprobs_(request.prompt_logprobs) {}
 
@@ -99,9 +99,10 @@ std::string echo_text(const Service& service, const CompletionRequest& request,
 
 }  // namespace
 
-std::unique_ptr<Exchange> complete(const Service& service, std::string_view body) {
+std::unique_ptr<Exchange> complete(const Call& call) {
+  const Service& service = call.service;
   constexpr std::int64_t kDefaultMaxTokens = 16;
-  CompletionRequest request = parse_completion_request(parse_body(body), service.limits);
+  CompletionRequest request = parse_completion_request(parse_body(call.body), service.limits);
   std::vector<std::vector<TokenId>> prompts;
   std::int64_t longest = 0;
   for (const CompletionPrompt& prompt : request.prompts) {
@@ -112,7 +113,7 @@ std::unique_ptr<Exchange> complete(const Service& service, std::string_view body
     longest = std::max(longest, std::int64_t(prompts.back().size()));
   }
   settle_max_tokens(request.answer, "max_tokens", kDefaultMaxTokens, longest, service.limits);
-  auto exchange = std::make_unique<CompletionExchange>(service, request);
+  auto exchange = std::make_unique<CompletionExchange>(service, request, call.id);
   for (std::size_t i = 0; i < prompts.size(); ++i)
     exchange->add(std::move(prompts[i]), echo_text(service, request, request.prompts[i]));
   return exchange;

@@ -10,6 +10,7 @@
 #include <chrono>
 
 #include "base/log.h"
+#include "server/access.h"
 
 namespace isotope::server {
 namespace {
@@ -35,9 +36,13 @@ constexpr std::size_t kSmallBody = 1 << 20;
 constexpr std::size_t kLargeBody = 128 << 10;
 constexpr std::size_t kBodyShares = 8;  // full-sized bodies at a time
 
-std::string head_of(int status, std::string_view content_type) {
-  return fmt::format("HTTP/1.1 {} {}\r\nServer: isotope\r\nContent-Type: {}\r\n", status,
-                     reason_phrase(status), content_type);
+/// Errors: ApiError 415.
+void check_content_type(std::string_view type) {
+  // Web pages of strangers can make a browser send anything but this without asking first.
+  type = type.substr(0, type.find(';'));
+  while (type.ends_with(' ')) type.remove_suffix(1);
+  if (!beast::iequals(type, "application/json"))
+    throw ApiError(415, "send the request with the header \"Content-Type: application/json\"");
 }
 
 /// What a worker makes of a request. Written by the worker until `done`, then read by the I/O
@@ -131,8 +136,7 @@ asio::awaitable<bool> Connection::serve_one() {
   std::optional<ApiError> refusal;
   Route route;
   try {
-    route = find_route(current_.method, current_.target);
-    check_access(parser, route);
+    route = route_of(parser);
   } catch (...) {
     refusal = to_api_error(std::current_exception());
   }
@@ -167,30 +171,44 @@ void Connection::begin(const Parser& parser) {
   const auto& request = parser.get();
   current_.method = std::string(request.method_string());
   current_.target = std::string(request.target());
+  current_.id = request_id({});
+  current_.origin = std::string(request[http::field::origin]);
+  current_.error_form = error_form(without_root(current_.target, host_.options.root_path));
   current_.chunked = request.version() >= 11;
   current_.keep_alive = request.keep_alive() && !host_.stopping;
 }
 
-/// Errors: ApiError 401 or 415.
-void Connection::check_access(const Parser& parser, const Route& route) const {
+/// Where the request goes, if its header allows it. Errors: ApiError 400, 401, 403, 404, 405, 415.
+Route Connection::route_of(const Parser& parser) {
   const auto& request = parser.get();
-  if (!host_.options.api_key.empty() && !route.open) {
-    constexpr std::string_view kScheme = "Bearer ";
-    const std::string_view header = request[http::field::authorization];
-    const bool bearer = header.starts_with(kScheme);
-    const std::string_view key = bearer ? header.substr(kScheme.size()) : std::string_view();
-    if (!same_secret(key, host_.options.api_key))
-      throw ApiError(401, "the API key is missing or wrong; send \"Authorization: Bearer KEY\"", {},
-                     "invalid_api_key")
-          .with_header("WWW-Authenticate", "Bearer");
+  current_.id = request_id(request["X-Request-Id"]);
+  if (current_.method == "OPTIONS" && !current_.origin.empty()) {
+    const Preflight preflight{.origin = current_.origin,
+                              .method = request[http::field::access_control_request_method],
+                              .headers = request[http::field::access_control_request_headers]};
+    return {.show = [response = answer_preflight(host_.options.cors, preflight)](const Service&) {
+      return response;
+    }};
   }
-  if (!route.handle) return;
-  // Web pages of strangers can make a browser send anything but this without asking first.
-  std::string_view type = request[http::field::content_type];
-  type = type.substr(0, type.find(';'));
-  while (type.ends_with(' ')) type.remove_suffix(1);
-  if (!beast::iequals(type, "application/json"))
-    throw ApiError(415, "send the request with the header \"Content-Type: application/json\"");
+  Route route = find_route(current_.method, without_root(current_.target, host_.options.root_path));
+  if (!route.open)
+    check_key(host_.options.api_keys, request[http::field::authorization], request["x-api-key"]);
+  if (route.handle) check_content_type(request[http::field::content_type]);
+  return route;
+}
+
+/// The status line and the fields that every answer has.
+std::string Connection::head(int status, std::string_view content_type) const {
+  std::string text = fmt::format(
+      "HTTP/1.1 {} {}\r\nServer: isotope\r\nContent-Type: {}\r\n"
+      "X-Content-Type-Options: nosniff\r\nX-Request-Id: {}\r\n",
+      status, reason_phrase(status), content_type, current_.id);
+  // Anthropic's clients look for theirs.
+  if (current_.error_form == ErrorForm::anthropic)
+    text += fmt::format("request-id: {}\r\n", current_.id);
+  for (const auto& [name, value] : cors_headers(host_.options.cors, current_.origin))
+    text += fmt::format("{}: {}\r\n", name, value);
+  return text;
 }
 
 asio::awaitable<bool> Connection::refuse_unreadable(boost::system::error_code error,
@@ -236,17 +254,18 @@ asio::awaitable<bool> Connection::answer(const Route& route, std::string body) {
   const auto job = std::make_shared<Job>();
   job->body = std::move(body);
   const bool large = job->body.size() > kLargeBody;
-  asio::post(large ? host_.large_body_workers : host_.workers,
-             [job, handle = route.handle, &service = host_.service, wake = waker()] {
-               try {
-                 job->exchange = handle(service, job->body);
-               } catch (...) {
-                 job->error = std::current_exception();
-               }
-               job->body = {};
-               job->done.store(true, std::memory_order_release);
-               wake();
-             });
+  asio::post(
+      large ? host_.large_body_workers : host_.workers,
+      [job, handle = route.handle, &service = host_.service, id = current_.id, wake = waker()] {
+        try {
+          job->exchange = handle({service, job->body, id});
+        } catch (...) {
+          job->error = std::current_exception();
+        }
+        job->body = {};
+        job->done.store(true, std::memory_order_release);
+        wake();
+      });
   watch_peer();
   while (!job->done.load(std::memory_order_acquire)) co_await wait();
   if (job->error) co_return co_await send_error(to_api_error(job->error));
@@ -282,13 +301,13 @@ asio::awaitable<bool> Connection::exchange(Exchange& exchange) {
 }
 
 asio::awaitable<bool> Connection::send_stream(Exchange& exchange) {
-  std::string head = head_of(200, "text/event-stream; charset=utf-8") +
-                     "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+  std::string start = head(200, "text/event-stream; charset=utf-8") +
+                      "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
   // Before HTTP/1.1 the end of the connection is the end of the stream.
   if (!current_.chunked) current_.keep_alive = false;
-  if (current_.chunked) head += "Transfer-Encoding: chunked\r\n";
-  if (!current_.keep_alive) head += "Connection: close\r\n";
-  bool sent = co_await write(head + "\r\n");
+  if (current_.chunked) start += "Transfer-Encoding: chunked\r\n";
+  if (!current_.keep_alive) start += "Connection: close\r\n";
+  bool sent = co_await write(start + "\r\n");
   for (bool last = false; sent && !last;) {
     const StreamPart part = exchange.next();
     last = part.last;
@@ -311,7 +330,7 @@ asio::awaitable<bool> Connection::send_stream(Exchange& exchange) {
 asio::awaitable<bool> Connection::send(const Response& response, const std::string& summary) {
   log(response.status, summary);
   const bool keep_alive = current_.keep_alive && !host_.stopping;
-  std::string bytes = head_of(response.status, response.content_type);
+  std::string bytes = head(response.status, response.content_type);
   for (const auto& [name, value] : response.headers)
     bytes += fmt::format("{}: {}\r\n", name, value);
   bytes += fmt::format("Content-Length: {}\r\n", response.body.size());
@@ -324,8 +343,9 @@ asio::awaitable<bool> Connection::send(const Response& response, const std::stri
 }
 
 asio::awaitable<bool> Connection::send_error(ApiError error) {
-  const Response response{
-      .status = error.status(), .body = error_body(error), .headers = error.headers()};
+  const Response response{.status = error.status(),
+                          .body = error_body(error, current_.error_form, current_.id),
+                          .headers = error.headers()};
   co_return co_await send(response, error.what());
 }
 
@@ -357,10 +377,10 @@ asio::awaitable<void> Connection::linger() {
 
 void Connection::log(int status, const std::string& summary) const {
   const auto elapsed = std::chrono::steady_clock::now() - current_.begin;
-  log_info("server", "{} {} {} {:.1f} ms{}{}", printable(current_.method, 20),
+  log_info("server", "{} {} {} {:.1f} ms {}{}{}", printable(current_.method, 20),
            printable(current_.target, 100), status,
-           std::chrono::duration<double, std::milli>(elapsed).count(), summary.empty() ? "" : ": ",
-           printable(summary, 300));
+           std::chrono::duration<double, std::milli>(elapsed).count(), current_.id,
+           summary.empty() ? "" : ": ", printable(summary, 300));
 }
 
 /// A function for other threads. Calls that come before the I/O thread has seen the last one are

@@ -65,7 +65,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using Parser = http::request_parser<http::string_body>;
   /// The request under way, as far as answering and logging it need it.
   struct Current {
-    std::string method, target;
+    std::string method, target, id, origin;
+    ErrorForm error_form = ErrorForm::openai;
     bool keep_alive = false, chunked = true;
     std::chrono::steady_clock::time_point begin;
   };
@@ -84,7 +85,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<void> linger();
 
   void begin(const Parser& parser);
-  void check_access(const Parser& parser, const Route& route) const;
+  Route route_of(const Parser& parser);
+  std::string head(int status, std::string_view content_type) const;
   void log(int status, const std::string& summary) const;
 
   std::function<void()> waker();

@@ -1,4 +1,4 @@
-// The endpoints. Each takes the body of a request and gives the exchange that answers it, or throws
+// The endpoints. Each takes a request and gives the exchange that answers it, or throws
 // ApiError.
 #pragma once
 
@@ -19,10 +19,17 @@ struct Service {
   std::int64_t started = 0;  ///< Unix time, the model's "created"
 };
 
-std::unique_ptr<Exchange> complete(const Service& service, std::string_view body);
-std::unique_ptr<Exchange> chat(const Service& service, std::string_view body);
-std::unique_ptr<Exchange> tokenize(const Service& service, std::string_view body);
-std::unique_ptr<Exchange> detokenize(const Service& service, std::string_view body);
+/// A POST, as an endpoint sees it.
+struct Call {
+  const Service& service;
+  std::string_view body;
+  std::string_view id;  ///< the client's X-Request-Id, or one that was made for it
+};
+
+std::unique_ptr<Exchange> complete(const Call& call);
+std::unique_ptr<Exchange> chat(const Call& call);
+std::unique_ptr<Exchange> tokenize(const Call& call);
+std::unique_ptr<Exchange> detokenize(const Call& call);
 
 Response list_models(const Service& service);
 /// Errors: ApiError 404 for another name than the served model's.

@@ -19,7 +19,9 @@ namespace isotope::server {
 /// A loaded model with what turns text into tokens and back. Everything is safe to use from several
 /// threads.
 struct ServedModel {
-  std::string name;  ///< as requests call it
+  std::string name;                  ///< as requests call it
+  std::vector<std::string> aliases;  ///< other names for it
+  std::string root;                  ///< where it was loaded from
   std::unique_ptr<const text::Tokenizer> tokenizer;
   std::optional<text::ChatTemplate> chat_template;
   std::unique_ptr<engine::Engine> engine;

@@ -125,7 +125,7 @@ json::object GenerationExchange::frame(std::string_view object) const {
   result["id"] = id_;
   result["object"] = object;
   result["created"] = created_;
-  result["model"] = model_.name;
+  result["model"] = fields_.model;
   return result;
 }
 

@@ -18,10 +18,13 @@ std::string folder_name(const std::filesystem::path& folder) {
 }  // namespace
 
 std::unique_ptr<ServedModel> load_served_model(const engine::EngineOptions& options,
-                                               std::string name,
+                                               std::vector<std::string> names,
                                                const std::filesystem::path& chat_template) {
   auto model = std::make_unique<ServedModel>();
-  model->name = name.empty() ? folder_name(options.model) : std::move(name);
+  if (names.empty()) names.push_back(folder_name(options.model));
+  model->name = std::move(names.front());
+  model->aliases.assign(std::move_iterator(names.begin() + 1), std::move_iterator(names.end()));
+  model->root = options.model.string();
   model->tokenizer = text::Tokenizer::load(options.model);
   if (chat_template.empty()) {
     model->chat_template = text::ChatTemplate::load(options.model);

@@ -11,7 +11,7 @@ namespace isotope::server {
 namespace {
 
 const ModelLimits kLimits = {
-    .name = "m", .vocab_size = 100, .context_tokens = 64, .max_prompt_bytes = 1000};
+    .names = {"m"}, .vocab_size = 100, .context_tokens = 64, .max_prompt_bytes = 1000};
 
 CompletionRequest completion(const std::string& body) {
   return parse_completion_request(parse_body(body), kLimits);

@@ -2,15 +2,13 @@
 
 #include <fmt/core.h>
 
-#include "server/api_error.h"
-
 namespace isotope::server {
 namespace {
 
 struct Entry {
   std::string_view method, path;
   Response (*show)(const Service&);
-  std::unique_ptr<Exchange> (*handle)(const Service&, std::string_view);
+  std::unique_ptr<Exchange> (*handle)(const Call&);
   bool open;
 };
 
@@ -74,11 +72,8 @@ Route find_route(std::string_view method, std::string_view target) {
   throw ApiError(404, fmt::format("there is no {}; try{}", path.substr(0, 100), known));
 }
 
-bool same_secret(std::string_view a, std::string_view b) {
-  unsigned difference = a.size() != b.size();
-  for (std::size_t i = 0; i < a.size(); ++i)
-    difference |= unsigned(a[i] ^ (b.empty() ? '\0' : b[i % b.size()]));
-  return difference == 0;
+ErrorForm error_form(std::string_view target) {
+  return target.starts_with("/v1/messages") ? ErrorForm::anthropic : ErrorForm::openai;
 }
 
 }  // namespace isotope::server

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "server/api_error.h"
 #include "server/endpoints.h"
 
 namespace isotope::server {
@@ -14,7 +15,7 @@ struct Route {
   /// Answers at once, without body (GET); or on a worker thread, from the body (POST). One of them
   /// is set.
   std::function<Response(const Service&)> show;
-  std::unique_ptr<Exchange> (*handle)(const Service&, std::string_view body) = nullptr;
+  std::unique_ptr<Exchange> (*handle)(const Call&) = nullptr;
   /// Needs no API key: what probes and scrapers ask for.
   bool open = false;
 };
@@ -23,7 +24,7 @@ struct Route {
 /// Errors: ApiError 404 with the paths there are, 405 with the right method.
 Route find_route(std::string_view method, std::string_view target);
 
-/// Compares in a time that depends on the lengths only.
-bool same_secret(std::string_view a, std::string_view b);
+/// How errors of requests for `target` are told, also where there is nothing.
+ErrorForm error_form(std::string_view target);
 
 }  // namespace isotope::server

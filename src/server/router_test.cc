@@ -42,14 +42,5 @@ TEST(Router, OnlyProbesAreOpen) {
     EXPECT_FALSE(find_route("POST", path).open) << path;
 }
 
-TEST(Router, ComparesSecrets) {
-  EXPECT_TRUE(same_secret("key", "key"));
-  EXPECT_FALSE(same_secret("key", "kez"));
-  EXPECT_FALSE(same_secret("key", "keykey"));
-  EXPECT_FALSE(same_secret("keykey", "key"));
-  EXPECT_FALSE(same_secret("", "key"));
-  EXPECT_FALSE(same_secret("key", ""));
-}
-
 }  // namespace
 }  // namespace isotope::server

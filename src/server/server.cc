@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "server/access.h"
 #include "server/connection.h"
 #include "server/usage.h"
 
@@ -38,12 +39,18 @@ tcp::acceptor listen(asio::io_context& io, const std::string& host, std::uint16_
   }
 }
 
+ServerOptions checked(ServerOptions options) {
+  check_cors_options(options.cors);
+  options.root_path = normal_root(options.root_path);
+  return options;
+}
+
 }  // namespace
 
 class Server::Impl {
  public:
   Impl(ServedModel& model, ServerOptions options)
-      : options_(std::move(options)),
+      : options_(checked(std::move(options))),
         service_{model, limits_of(model), options_.version, unix_time()},
         host_{service_,
               options_,

@@ -7,14 +7,17 @@
 #include <string>
 #include <vector>
 
+#include "server/cors.h"
 #include "server/generation.h"
 
 namespace isotope::server {
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
-  std::uint16_t port = 8000;  ///< 0: any free one
-  std::string api_key;        ///< empty: no authorization
+  std::uint16_t port = 8000;          ///< 0: any free one
+  std::vector<std::string> api_keys;  ///< empty: no authorization
+  CorsOptions cors;
+  std::string root_path;  ///< what a proxy puts in front of all paths
   std::string version;
   std::size_t max_body_bytes = std::size_t(32) << 20;
   int shutdown_seconds = 10;  ///< how long running requests may take to finish after SIGTERM

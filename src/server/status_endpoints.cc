@@ -1,22 +1,27 @@
 // The endpoints that tell about the server itself.
+#include <fmt/chrono.h>
+
 #include <boost/json/serialize.hpp>
 
-#include "server/api_error.h"
 #include "server/endpoints.h"
 #include "server/request_fields.h"
 
 namespace isotope::server {
 namespace {
 
-json::object model_card(const Service& service) {
+/// OpenAI's fields, vLLM's, and those that Anthropic's clients look for.
+json::object model_card(const Service& service, std::string_view name) {
   json::object card;
-  card["id"] = service.limits.name;
+  card["id"] = name;
   card["object"] = "model";
   card["created"] = service.started;
   card["owned_by"] = "isotope";
-  card["root"] = service.limits.name;
+  card["root"] = service.model.root;
   card["parent"] = nullptr;
   card["max_model_len"] = service.limits.context_tokens;
+  card["type"] = "model";
+  card["display_name"] = name;
+  card["created_at"] = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(service.started));
   return card;
 }
 
@@ -44,16 +49,19 @@ std::string label(const std::string& text) {
 }  // namespace
 
 Response list_models(const Service& service) {
-  const json::object body{{"object", "list"}, {"data", json::array{model_card(service)}}};
+  json::array cards;
+  for (const std::string& name : service.limits.names) cards.push_back(model_card(service, name));
+  const json::object body{{"object", "list"},
+                          {"data", std::move(cards)},
+                          {"first_id", service.limits.names.front()},
+                          {"last_id", service.limits.names.back()},
+                          {"has_more", false}};
   return {.body = json::serialize(body)};
 }
 
 Response show_model(const Service& service, std::string_view name) {
-  if (name != service.limits.name)
-    throw ApiError(
-        404, fmt::format("model: '{}' is not served here; use '{}'", name, service.limits.name),
-        "model", "model_not_found");
-  return {.body = json::serialize(model_card(service))};
+  check_model(name, service.limits);
+  return {.body = json::serialize(model_card(service, name))};
 }
 
 Response show_health(const Service&) { return {.body = R"({"status":"ok"})"}; }
@@ -64,7 +72,7 @@ Response show_version(const Service& service) {
 
 Response show_metrics(const Service& service) {
   const engine::EngineStats stats = service.model.engine->stats();
-  const std::string model = label(service.limits.name);
+  const std::string model = label(service.limits.names.front());
   std::string body;
   const auto gauge = [&](std::string_view name, std::string_view help, double value) {
     put_metric(body, "gauge", name, help, model, value);

@@ -28,10 +28,11 @@ std::vector<TokenId> tokens_of(const Service& service, const RequestFields& fiel
 
 }  // namespace
 
-std::unique_ptr<Exchange> tokenize(const Service& service, std::string_view body) {
-  const json::value parsed = parse_body(body);
+std::unique_ptr<Exchange> tokenize(const Call& call) {
+  const Service& service = call.service;
+  const json::value parsed = parse_body(call.body);
   const RequestFields fields(parsed);
-  check_model(fields, service.limits);
+  read_model(fields, service.limits);
   const bool with_spelling = fields.boolean("return_token_strs").value_or(false);
   const std::vector<TokenId> tokens = tokens_of(service, fields);
   json::object result;
@@ -47,10 +48,11 @@ std::unique_ptr<Exchange> tokenize(const Service& service, std::string_view body
   return ready(result);
 }
 
-std::unique_ptr<Exchange> detokenize(const Service& service, std::string_view body) {
-  const json::value parsed = parse_body(body);
+std::unique_ptr<Exchange> detokenize(const Call& call) {
+  const Service& service = call.service;
+  const json::value parsed = parse_body(call.body);
   const RequestFields fields(parsed);
-  check_model(fields, service.limits);
+  read_model(fields, service.limits);
   const json::value* tokens = fields.find("tokens");
   if (!tokens) fields.reject("tokens", "is missing");
   if (!tokens->is_array()) fields.wrong("tokens", "a list of token ids");

@@ -5,7 +5,7 @@ import httpx
 import openai
 import pytest
 
-from conftest import NAME, running
+from conftest import NAME
 from test_completions import PROMPT, complete
 
 
@@ -36,17 +36,6 @@ def test_too_long_names_the_numbers(client):
     assert "513" in caught.value.message and "512" in caught.value.message
     with pytest.raises(openai.BadRequestError):
         complete(client, prompt="word " * 200_000)
-
-
-def test_api_key():
-    with running("--served-model-name", NAME, "--api-key", "sesame") as server:
-        assert complete(server.client("sesame"), max_tokens=1).usage.completion_tokens == 1
-        for key in ["wrong", "sesam", "sesame2"]:
-            with pytest.raises(openai.AuthenticationError):
-                server.client(key).models.list()
-        assert httpx.post(server.url + "/tokenize", json={"prompt": "x"}).status_code == 401
-        for path in ["/health", "/version", "/metrics"]:
-            assert httpx.get(server.url + path).status_code == 200
 
 
 COMPLETION = "/v1/completions"
