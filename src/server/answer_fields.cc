@@ -164,8 +164,9 @@ AnswerFields read_answer_fields(const RequestFields& fields, const ModelLimits& 
 void settle_max_tokens(AnswerFields& answer, std::string_view field,
                        std::optional<std::int64_t> fallback, std::int64_t prompt_tokens,
                        const ModelLimits& limits) {
-  const std::optional<std::int64_t> asked = answer.max_tokens;
   const std::int64_t room = limits.context_tokens - prompt_tokens;
+  std::optional<std::int64_t> asked = answer.max_tokens;
+  if (asked && answer.max_tokens_is_bound) asked = std::clamp<std::int64_t>(room, 1, *asked);
   if (asked ? *asked > room : room < 1)
     throw ApiError(
         400,

@@ -37,7 +37,9 @@ struct AnswerFields {
   GenerationOptions options;
   std::string model;                       ///< as the request calls it
   std::optional<std::int64_t> max_tokens;  ///< as asked for
-  std::int32_t choices = 1;                ///< n
+  /// It is an upper bound, and may be more than the context leaves.
+  bool max_tokens_is_bound = false;
+  std::int32_t choices = 1;  ///< n
   bool stream = false, include_usage = false;
   bool return_token_ids = false, tokens_as_token_ids = false;
 };

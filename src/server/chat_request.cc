@@ -1,39 +1,12 @@
 #include "server/chat_request.h"
 
 #include "server/api_error.h"
+#include "server/text_content.h"
 
 namespace isotope::server {
 namespace {
 
-constexpr std::size_t kMaxParts = 4096;      // of one message
 constexpr std::size_t kMaxToolCalls = 1024;  // in one message
-
-/// A message's text: a string, or parts of type text, which are joined by line ends as vLLM does
-/// for templates that expect a string.
-std::string read_content(const RequestFields& message) {
-  const json::value* content = message.find("content");
-  if (!content) return {};
-  if (content->is_string()) return std::string(content->get_string());
-  if (!content->is_array()) message.wrong("content", "a string or a list of parts");
-  std::string text;
-  std::size_t index = 0;
-  for (const json::value& item : *message.array("content", kMaxParts)) {
-    const std::string path = fmt::format("{}[{}]", message.path("content"), index);
-    if (index++ > 0) text += '\n';
-    if (item.is_string()) {
-      text += item.get_string();
-      continue;
-    }
-    const RequestFields part(item, path);
-    const std::string type = part.string("type").value_or("");
-    if (type != "text" && type != "input_text")
-      part.reject("type", fmt::format("'{}' is not supported; only text can be sent", type));
-    const std::optional<std::string> part_text = part.string("text");
-    if (!part_text) part.reject("text", "is missing");
-    text += *part_text;
-  }
-  return text;
-}
 
 /// Templates expect the arguments as an object; OpenAI's protocol carries them as JSON text.
 json::value read_arguments(const RequestFields& function) {
@@ -60,12 +33,11 @@ json::array read_tool_calls(const RequestFields& message) {
       call.reject("type", "only \"function\" is supported");
     if (!call.has("function")) call.reject("function", "is missing");
     const RequestFields function(*call.find("function"), call.path("function"));
-    const std::optional<std::string> name = function.string("name");
-    if (!name) function.reject("name", "is missing");
+    const std::string name = function.required_string("name");
     json::object result;
     if (const auto id = call.string("id")) result["id"] = *id;
     result["type"] = "function";
-    result["function"] = json::object{{"name", *name}, {"arguments", read_arguments(function)}};
+    result["function"] = json::object{{"name", name}, {"arguments", read_arguments(function)}};
     calls.push_back(std::move(result));
   }
   return calls;
@@ -83,7 +55,7 @@ json::object read_message(const json::value& value, std::size_t index) {
   if (!message.has("content") && role != "assistant") message.reject("content", "is missing");
   json::object result;
   result["role"] = role;
-  result["content"] = read_content(message);
+  result["content"] = read_text(message, "content", {"text", "input_text"});
   if (has_calls) {
     json::array calls = read_tool_calls(message);
     if (!calls.empty()) result["tool_calls"] = std::move(calls);
@@ -119,7 +91,7 @@ void read_tools(const RequestFields& fields, json::object& variables) {
       tool.reject("type", "only \"function\" is supported");
     if (!tool.has("function")) tool.reject("function", "is missing");
     const RequestFields function(*tool.find("function"), tool.path("function"));
-    if (!function.string("name")) function.reject("name", "is missing");
+    function.required_string("name");
   }
   if (!choice || choice->get_string() != "none") variables["tools"] = *tools;
 }

@@ -112,6 +112,12 @@ std::optional<std::string> RequestFields::string(std::string_view field) const {
   return std::string(value->get_string());
 }
 
+std::string RequestFields::required_string(std::string_view field) const {
+  std::optional<std::string> value = string(field);
+  if (!value) reject(field, "is missing");
+  return std::move(*value);
+}
+
 const json::array* RequestFields::array(std::string_view field, std::size_t max_items) const {
   const json::value* value = find(field);
   if (!value) return nullptr;

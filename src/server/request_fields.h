@@ -34,6 +34,8 @@ class RequestFields {
   std::optional<double> number(std::string_view field, double min, double max) const;
   std::optional<bool> boolean(std::string_view field) const;
   std::optional<std::string> string(std::string_view field) const;
+  /// 400 if it is missing.
+  std::string required_string(std::string_view field) const;
   const json::array* array(std::string_view field, std::size_t max_items) const;
 
   /// "messages[2].role"

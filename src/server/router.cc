@@ -15,6 +15,7 @@ struct Entry {
 constexpr Entry kEntries[] = {
     {"POST", "/v1/chat/completions", nullptr, chat, false},
     {"POST", "/v1/completions", nullptr, complete, false},
+    {"POST", "/v1/messages/count_tokens", nullptr, count_message_tokens, false},
     {"GET", "/v1/models", list_models, nullptr, false},
     {"POST", "/tokenize", nullptr, tokenize, false},
     {"POST", "/detokenize", nullptr, detokenize, false},
@@ -23,12 +24,55 @@ constexpr Entry kEntries[] = {
     {"GET", "/metrics", show_metrics, nullptr, true},
 };
 
+/// Endpoints of the same protocols that clients may look for, and why they will not find them.
+/// Status 404, not 501: clients repeat what fails with 5xx.
+struct Absent {
+  std::string_view path, why;
+};
+constexpr std::string_view kNoVectors = "the model generates text; it gives no vectors or scores",
+                           kOnlyText = "only text goes in and comes out",
+                           kStoresNothing = "this server stores nothing";
+constexpr Absent kAbsent[] = {
+    {"/v1/embeddings", kNoVectors},
+    {"/v1/rerank", kNoVectors},
+    {"/v1/score", kNoVectors},
+    {"/pooling", kNoVectors},
+    {"/classify", kNoVectors},
+    {"/v1/moderations", kNoVectors},
+    {"/v1/audio", kOnlyText},
+    {"/v1/images", kOnlyText},
+    {"/v1/videos", kOnlyText},
+    {"/v1/realtime", kOnlyText},
+    {"/v1/responses", kStoresNothing},
+    {"/v1/chat/completions", kStoresNothing},
+    {"/v1/conversations", kStoresNothing},
+    {"/v1/messages/batches", kStoresNothing},
+    {"/v1/assistants", kStoresNothing},
+    {"/v1/threads", kStoresNothing},
+    {"/v1/files", kStoresNothing},
+    {"/v1/uploads", kStoresNothing},
+    {"/v1/batches", kStoresNothing},
+    {"/v1/vector_stores", kStoresNothing},
+    {"/v1/containers", kStoresNothing},
+    {"/v1/evals", kStoresNothing},
+    {"/v1/fine_tuning", kStoresNothing},
+};
+
 constexpr std::string_view kModelPrefix = "/v1/models/";
 
 void check_method(std::string_view method, std::string_view expected, std::string_view path) {
   if (method == expected || (method == "HEAD" && expected == "GET")) return;
   throw ApiError(405, fmt::format("{} wants {}, not {}", path, expected, method.substr(0, 20)))
       .with_header("Allow", std::string(expected));
+}
+
+/// Empty if there is nothing to say.
+std::string_view why_absent(std::string_view path) {
+  for (const Absent& absent : kAbsent)
+    if (path.starts_with(absent.path) &&
+        (path.size() == absent.path.size() || path[absent.path.size()] == '/'))
+      return absent.why;
+  return {};
 }
 
 /// Names may hold slashes and what clients escape: "%2F".
@@ -69,7 +113,9 @@ Route find_route(std::string_view method, std::string_view target) {
   }
   std::string known;
   for (const Entry& entry : kEntries) known += fmt::format(" {}", entry.path);
-  throw ApiError(404, fmt::format("there is no {}; try{}", path.substr(0, 100), known));
+  const std::string_view reason = why_absent(path);
+  throw ApiError(404, fmt::format("there is no {}{}{}; try{}", path.substr(0, 100),
+                                  reason.empty() ? "" : ": ", reason, known));
 }
 
 ErrorForm error_form(std::string_view target) {

@@ -33,6 +33,33 @@ TEST(Router, RefusesOthers) {
   EXPECT_EQ(status_of("DELETE", "/v1/models/m"), 405);
 }
 
+std::string told(std::string_view method, std::string_view target) {
+  try {
+    find_route(method, target);
+  } catch (const ApiError& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST(Router, SaysWhyThereIsNoSuchEndpoint) {
+  const auto says = [](std::string_view target, std::string_view words) {
+    return told("POST", target).find(words) != std::string::npos;
+  };
+  EXPECT_TRUE(says("/v1/embeddings", "no vectors"));
+  EXPECT_TRUE(says("/v1/audio/speech", "only text"));
+  EXPECT_TRUE(says("/v1/responses/resp_1/cancel", "stores nothing"));
+  EXPECT_TRUE(says("/v1/embeddings", "/v1/chat/completions"));
+  EXPECT_TRUE(says("/v1/audiobooks", "there is no /v1/audiobooks; try"));
+  EXPECT_EQ(status_of("POST", "/v1/embeddings"), 404);
+}
+
+TEST(Router, TellsErrorsInTheFormOfTheProtocol) {
+  EXPECT_EQ(error_form("/v1/messages"), ErrorForm::anthropic);
+  EXPECT_EQ(error_form("/v1/messages/batches"), ErrorForm::anthropic);
+  EXPECT_EQ(error_form("/v1/chat/completions"), ErrorForm::openai);
+}
+
 TEST(Router, OnlyProbesAreOpen) {
   for (const char* path : {"/health", "/version", "/metrics"})
     EXPECT_TRUE(find_route("GET", path).open) << path;

@@ -1,0 +1,97 @@
+#include "server/chat_body.h"
+
+#include <algorithm>
+
+#include "server/api_error.h"
+
+namespace isotope::server {
+namespace {
+
+void append_line(json::object& message, std::string_view field, std::string_view text) {
+  json::value& value = message[field];
+  if (!value.is_string() || value.get_string().empty()) {
+    value = text;
+  } else {
+    value.get_string() += '\n';
+    value.get_string() += text;
+  }
+}
+
+/// What starts a chat completion's `name` in a message or as a parameter, under the client's name.
+std::string renamed(std::string_view text, std::string_view name, std::string_view replacement) {
+  return fmt::format("{}{}", replacement, text.substr(name.size()));
+}
+
+}  // namespace
+
+void ChatMessages::add(std::string_view role, std::string_view text, Join join) {
+  const bool same = !messages_.empty() && messages_.back().as_object().at("role").as_string() == role;
+  if (join == Join::with_same_role && same) {
+    append_line(messages_.back().as_object(), "content", text);
+  } else {
+    messages_.push_back(json::object{{"role", role}, {"content", text}});
+  }
+  open_ = false;
+}
+
+json::object& ChatMessages::assistant() {
+  if (!open_) messages_.push_back(json::object{{"role", "assistant"}, {"content", ""}});
+  open_ = true;
+  return messages_.back().as_object();
+}
+
+void ChatMessages::add_reasoning(std::string_view text) {
+  append_line(assistant(), "reasoning_content", text);
+}
+
+void ChatMessages::add_answer(std::string_view text) { append_line(assistant(), "content", text); }
+
+void ChatMessages::add_call(std::string_view id, std::string_view name, json::value arguments) {
+  json::value& calls = assistant()["tool_calls"];
+  if (!calls.is_array()) calls = json::array();
+  calls.get_array().push_back(json::object{
+      {"id", id},
+      {"type", "function"},
+      {"function", json::object{{"name", name}, {"arguments", std::move(arguments)}}}});
+}
+
+void ChatMessages::add_tool_result(std::string_view call_id, std::string_view text) {
+  messages_.push_back(json::object{{"role", "tool"}, {"tool_call_id", call_id}, {"content", text}});
+  open_ = false;
+}
+
+json::object chat_tool(const RequestFields& tool, std::string_view schema_field) {
+  json::object function{{"name", tool.required_string("name")}};
+  if (const auto description = tool.string("description")) function["description"] = *description;
+  if (const json::value* schema = tool.find(schema_field)) {
+    if (!schema->is_object()) tool.wrong(schema_field, "a JSON schema");
+    function["parameters"] = *schema;
+  }
+  if (const auto strict = tool.boolean("strict")) function["strict"] = *strict;
+  return {{"type", "function"}, {"function", std::move(function)}};
+}
+
+json::object common_fields(const RequestFields& request,
+                           std::initializer_list<std::string_view> own) {
+  json::object common;
+  for (const auto& [name, value] : request.object())
+    if (std::find(own.begin(), own.end(), std::string_view(name)) == own.end())
+      common[name] = value;
+  return common;
+}
+
+ChatRequest parse_chat_body(
+    json::object body, const ModelLimits& limits,
+    std::initializer_list<std::pair<std::string_view, std::string_view>> names) {
+  try {
+    return parse_chat_request(std::move(body), limits);
+  } catch (const ApiError& error) {
+    for (const auto& [name, replacement] : names)
+      if (error.param().starts_with(name) && std::string_view(error.what()).starts_with(name))
+        throw ApiError(error.status(), renamed(error.what(), name, replacement),
+                       renamed(error.param(), name, replacement), error.code());
+    throw;
+  }
+}
+
+}  // namespace isotope::server
