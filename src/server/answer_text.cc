@@ -11,10 +11,12 @@ std::int64_t count_characters(std::string_view text) {
 
 AnswerText::AnswerText(const text::Tokenizer& tokenizer, const GenerationOptions& options,
                        std::span<const TokenId> prompt)
-    : detokenizer_(tokenizer, options.skip_special_tokens),
+    : detokenizer_(tokenizer, options.skip_special_tokens,
+                   options.format ? options.format->marker_tokens : std::vector<TokenId>()),
       stops_(options.stop, options.include_stop_text),
       include_stop_text_(options.include_stop_text),
       min_tokens_(options.sampling.min_tokens) {
+  if (options.format) parsed_.emplace(*options.format, tokenizer);
   // Enough to hold a character in single bytes after a visible token.
   constexpr std::size_t kContextTokens = 8;
   for (const TokenId id : prompt.last(std::min(prompt.size(), kContextTokens)))
@@ -28,7 +30,7 @@ Piece AnswerText::push(std::vector<engine::TokenOutput> tokens,
     ++tokens_;
     piece.text_offsets.push_back(characters_);
     const bool ends_answer = finished == engine::FinishReason::stop && i + 1 == tokens.size();
-    if (!ends_answer || include_stop_text_) append(detokenizer_.push(tokens[i].id), piece.text);
+    if (!ends_answer || include_stop_text_) append(text_of(tokens[i].id), piece.text);
   }
   tokens.resize(piece.text_offsets.size());
   piece.tokens = std::move(tokens);
@@ -36,7 +38,18 @@ Piece AnswerText::push(std::vector<engine::TokenOutput> tokens,
     append(detokenizer_.finish(), piece.text);
     piece.text += stops_.finish();
   }
+  if (parsed_) {
+    parsed_->take(piece.text, piece.deltas);
+    if (finished || stops_.matched())
+      parsed_->finish(finished == engine::FinishReason::stop && !stops_.matched(), piece.deltas);
+  }
   return piece;
+}
+
+std::string AnswerText::text_of(TokenId id) {
+  std::string text = detokenizer_.push(id);
+  if (parsed_) parsed_->note_token(id, text.size());
+  return text;
 }
 
 void AnswerText::append(std::string_view text, std::string& out) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/request.h"
+#include "server/parsed_text.h"
 #include "text/detokenizer.h"
 #include "text/stop_strings.h"
 
@@ -19,11 +20,14 @@ struct GenerationOptions {
   std::vector<std::string> stop;
   bool include_stop_text = false;
   bool skip_special_tokens = true;
+  /// Takes the answer apart; without it there is only text.
+  std::optional<text::AnswerFormat> format;
 };
 
 /// What one piece of an answer adds.
 struct Piece {
   std::string text;
+  text::AnswerDeltas deltas;  ///< the same, taken apart, if GenerationOptions::format asks for it
   /// Tokens with their logprobs that have come, and the character of the answer at which each
   /// begins. Tokens are not held back with text that may become a stop string, so their text may
   /// follow in a later piece, or never.
@@ -49,12 +53,16 @@ class AnswerText {
   /// The stop string that was found, or nullptr. Nothing follows it.
   const std::string* matched_stop() const { return stops_.matched(); }
   std::int64_t tokens() const { return tokens_; }
+  /// nullptr without GenerationOptions::format.
+  const ParsedText* parsed() const { return parsed_ ? &*parsed_ : nullptr; }
 
  private:
   void append(std::string_view text, std::string& out);
+  std::string text_of(TokenId id);
 
   text::Detokenizer detokenizer_;
   text::StopStrings stops_;
+  std::optional<ParsedText> parsed_;
   bool include_stop_text_;
   std::int64_t min_tokens_;  ///< stop strings are looked for in the text after these
   std::int64_t tokens_ = 0, characters_ = 0;

@@ -1,57 +1,117 @@
 // POST /v1/chat/completions
 #include "server/chat_request.h"
+#include "server/chunk_exchange.h"
 #include "server/endpoints.h"
-#include "server/generation_exchange.h"
 #include "server/prompt.h"
 
 namespace isotope::server {
 namespace {
 
-class ChatExchange final : public GenerationExchange {
+using Kind = text::AnswerDelta::Kind;
+
+json::value text_or_null(const std::string& text) {
+  return text.empty() ? json::value(nullptr) : json::value(text);
+}
+
+/// vLLM calls it `reasoning` of late, and `reasoning_content` before; clients look for either.
+void put_reasoning(const std::string& text, json::object& out) {
+  out["reasoning_content"] = text;
+  out["reasoning"] = text;
+}
+
+class ChatExchange final : public ChunkExchange {
  public:
   ChatExchange(const Service& service, const AnswerFields& fields, std::string_view id,
                std::vector<TokenId> prompt)
-      : GenerationExchange(service.model, fields, fmt::format("chatcmpl-{}", id)) {
+      : ChunkExchange(service.model, fields, fmt::format("chatcmpl-{}", id)) {
     add_prompt(std::move(prompt));
   }
 
  private:
   std::string_view chunk_object() const override { return "chat.completion.chunk"; }
 
-  json::object whole() override {
-    json::object body = frame("chat.completion");
+  json::object body() override {
+    json::object result = frame("chat.completion");
     json::array choices;
     for (const Choice& choice : choices_) {
-      json::object result;
-      result["index"] = choices.size();
-      result["message"] =
-          json::object{{"role", "assistant"}, {"content", choice.whole.text}, {"refusal", nullptr}};
-      put_common(choice, choice.whole, result);
-      choices.push_back(std::move(result));
+      json::object object;
+      object["index"] = choices.size();
+      object["message"] = message(choice.answer);
+      put_tokens(choice.whole, object);
+      put_finish(*choice.generation, object);
+      choices.push_back(std::move(object));
     }
-    body["choices"] = std::move(choices);
+    result["choices"] = std::move(choices);
     if (const auto top = fields_.options.sampling.prompt_logprobs)
-      body["prompt_logprobs"] =
+      result["prompt_logprobs"] =
           logprobs_.prompt(prompts_.front(), choices_.front().generation->prompt_logprobs(), *top);
     if (fields_.return_token_ids)
-      body["prompt_token_ids"] = json::array(prompts_.front().begin(), prompts_.front().end());
-    return body;
-  }
-
-  json::object chunk(Choice& choice, std::int64_t index, Piece piece) override {
-    // OpenAI begins every choice with a chunk that names the role; here it carries the first text
-    // too.
-    json::object delta;
-    if (!choice.begun) delta["role"] = "assistant";
-    if (!choice.begun || !piece.text.empty()) delta["content"] = piece.text;
-    json::object result;
-    result["index"] = index;
-    result["delta"] = std::move(delta);
-    put_common(choice, piece, result);
+      result["prompt_token_ids"] = json::array(prompts_.front().begin(), prompts_.front().end());
     return result;
   }
 
-  void put_common(const Choice& choice, const Piece& piece, json::object& result) {
+  static json::object message(const text::ParsedAnswer& answer) {
+    json::object result;
+    result["role"] = "assistant";
+    // As OpenAI: null where there are only calls; and where there is only reasoning, as vLLM.
+    const bool only_others = !answer.calls.empty() || !answer.reasoning.empty();
+    result["content"] = only_others ? text_or_null(answer.content) : json::value(answer.content);
+    result["refusal"] = nullptr;
+    if (!answer.reasoning.empty()) put_reasoning(answer.reasoning, result);
+    if (answer.calls.empty()) return result;
+    json::array calls;
+    for (const text::ToolCall& call : answer.calls)
+      calls.push_back(json::object{
+          {"id", call.id},
+          {"type", "function"},
+          {"function", json::object{{"name", call.name}, {"arguments", call.arguments}}}});
+    result["tool_calls"] = std::move(calls);
+    return result;
+  }
+
+  /// One chunk for every delta. Tokens go with the first, the end with the last.
+  std::vector<json::object> chunks(Choice& choice, std::int64_t index, Piece piece) override {
+    std::vector<json::object> result;
+    const std::size_t count = std::max<std::size_t>(piece.deltas.size(), 1);
+    for (std::size_t i = 0; i < count; ++i) {
+      json::object delta = i < piece.deltas.size() ? delta_object(piece.deltas[i]) : json::object();
+      // OpenAI begins every choice with a chunk that names the role; here it may carry text, too.
+      if (i == 0 && !choice.begun) {
+        delta["role"] = "assistant";
+        if (delta.size() == 1) delta["content"] = "";
+      }
+      json::object chunk;
+      chunk["index"] = index;
+      chunk["delta"] = std::move(delta);
+      put_tokens(i == 0 ? piece : Piece{}, chunk);
+      chunk["finish_reason"] = chunk["stop_reason"] = nullptr;
+      if (i + 1 == count) put_finish(*choice.generation, chunk);
+      result.push_back(std::move(chunk));
+    }
+    return result;
+  }
+
+  static json::object delta_object(const text::AnswerDelta& delta) {
+    json::object result;
+    if (delta.kind == Kind::reasoning) {
+      put_reasoning(delta.text, result);
+    } else if (delta.kind == Kind::content) {
+      result["content"] = delta.text;
+    } else {
+      json::object call{{"index", delta.call}};
+      if (delta.kind == Kind::call) {
+        call["id"] = delta.id;
+        call["type"] = "function";
+        call["function"] = json::object{{"name", delta.text}, {"arguments", ""}};
+      } else {
+        call["function"] = json::object{{"arguments", delta.text}};
+      }
+      result["tool_calls"] = json::array{std::move(call)};
+    }
+    return result;
+  }
+
+  void put_tokens(const Piece& piece, json::object& result) {
     result["logprobs"] = nullptr;
     if (const auto top = fields_.options.sampling.logprobs; top) {
       json::array content;
@@ -59,7 +119,6 @@ class ChatExchange final : public GenerationExchange {
         content.push_back(logprobs_.chat_entry(token, *top));
       result["logprobs"] = json::object{{"content", std::move(content)}, {"refusal", nullptr}};
     }
-    put_finish(*choice.generation, result);
     if (fields_.return_token_ids) result["token_ids"] = ids_of(piece.tokens);
   }
 };
@@ -75,6 +134,7 @@ std::unique_ptr<Exchange> chat(const Call& call) {
       encode(service.model, service.limits, text, add_special_tokens, "messages");
   settle_max_tokens(request.answer, request.max_tokens_field, std::nullopt,
                     std::int64_t(prompt.size()), service.limits);
+  request.answer.options.format = text::AnswerFormat();
   return std::make_unique<ChatExchange>(service, request.answer, call.id, std::move(prompt));
 }
 

@@ -1,18 +1,18 @@
 // POST /v1/completions
 #include <algorithm>
 
+#include "server/chunk_exchange.h"
 #include "server/completion_request.h"
 #include "server/endpoints.h"
-#include "server/generation_exchange.h"
 #include "server/prompt.h"
 
 namespace isotope::server {
 namespace {
 
-class CompletionExchange final : public GenerationExchange {
+class CompletionExchange final : public ChunkExchange {
  public:
   CompletionExchange(const Service& service, const CompletionRequest& request, std::string_view id)
-      : GenerationExchange(service.model, request.answer, fmt::format("cmpl-{}", id)),
+      : ChunkExchange(service.model, request.answer, fmt::format("cmpl-{}", id)),
         echo_(request.echo),
         prompt_logprobs_(request.prompt_logprobs) {}
 
@@ -25,17 +25,17 @@ class CompletionExchange final : public GenerationExchange {
  private:
   std::string_view chunk_object() const override { return "text_completion"; }
 
-  json::object whole() override {
-    json::object body = frame("text_completion");
+  json::object body() override {
+    json::object result = frame("text_completion");
     json::array choices;
     for (Choice& choice : choices_)
       choices.push_back(to_json(choice, std::int64_t(choices.size()), choice.whole, true));
-    body["choices"] = std::move(choices);
-    return body;
+    result["choices"] = std::move(choices);
+    return result;
   }
 
-  json::object chunk(Choice& choice, std::int64_t index, Piece piece) override {
-    return to_json(choice, index, piece, !choice.begun);
+  std::vector<json::object> chunks(Choice& choice, std::int64_t index, Piece piece) override {
+    return {to_json(choice, index, piece, !choice.begun)};
   }
 
   json::object to_json(const Choice& choice, std::int64_t index, const Piece& piece, bool first) {

@@ -65,6 +65,15 @@ void Generation::note_stop_token(TokenId last) {
   if (!is_eos && contains(stop_token_ids_, last)) matched_stop_token_ = last;
 }
 
+bool Generation::called_tools() const {
+  return finish_ == engine::FinishReason::stop && text_.parsed() &&
+         text_.parsed()->complete_calls();
+}
+
+std::int64_t Generation::reasoning_tokens() const {
+  return text_.parsed() ? text_.parsed()->reasoning_tokens() : 0;
+}
+
 double Generation::ttft() const {
   return received_tokens_ > 0 ? seconds(times_.first_token - times_.submitted) : 0;
 }

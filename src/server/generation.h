@@ -57,10 +57,14 @@ class Generation {
   /// The id of the request's stop_token_ids that ended it; end-of-sequence does not count.
   std::optional<TokenId> matched_stop_token() const { return matched_stop_token_; }
   const std::string& error() const { return error_; }
+  /// The answer has ended with complete tool calls, for GenerationOptions::format.
+  bool called_tools() const;
 
   std::int64_t prompt_tokens() const { return prompt_tokens_; }
   std::int64_t completion_tokens() const { return text_.tokens(); }
   std::int64_t cached_tokens() const { return cached_tokens_; }
+  /// Of the completion's tokens, those of reasoning.
+  std::int64_t reasoning_tokens() const;
   /// Entry i belongs to prompt token i; the first is empty. Complete with the first token.
   const std::vector<engine::TokenLogprobs>& prompt_logprobs() const { return prompt_logprobs_; }
   /// Seconds from submit to the first token, 0 without one; mean seconds between tokens after it, 0

@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <iterator>
-
-#include "server/api_error.h"
+#include <utility>
 
 namespace isotope::server {
 namespace {
@@ -32,11 +31,7 @@ void check_end(const Generation& generation) {
 
 GenerationExchange::GenerationExchange(ServedModel& model, const AnswerFields& fields,
                                        std::string id)
-    : model_(model),
-      fields_(fields),
-      logprobs_(*model.tokenizer, fields.tokens_as_token_ids),
-      id_(std::move(id)),
-      created_(unix_time()) {}
+    : model_(model), fields_(fields), id_(std::move(id)) {}
 
 void GenerationExchange::add_prompt(std::vector<TokenId> tokens) {
   if (model_.engine->stats().waiting + fields_.choices > kMaxWaiting)
@@ -67,36 +62,30 @@ void GenerationExchange::cancel() {
 std::optional<Response> GenerationExchange::response() {
   bool complete = true;
   for (Choice& choice : choices_) {
-    append(choice.whole, choice.generation->take());
+    Piece piece = choice.generation->take();
     check_end(*choice.generation);
+    for (const text::AnswerDelta& delta : piece.deltas) choice.answer.add(delta);
+    append(choice.whole, std::move(piece));
     complete = complete && choice.generation->finished();
   }
   if (!complete) return std::nullopt;
-  json::object body = whole();
-  body["usage"] = usage().to_json();
-  return Response{.body = json::serialize(body)};
+  return Response{.body = json::serialize(whole())};
 }
 
 StreamPart GenerationExchange::next() {
   StreamPart part;
+  if (!std::exchange(begun_, true)) write_begin(part.bytes);
   try {
     for (std::size_t i = 0; i < choices_.size(); ++i)
       if (!choices_[i].ended) stream_choice(choices_[i], std::int64_t(i), part.bytes);
   } catch (...) {
-    part.bytes += "data: " + error_body(to_api_error(std::current_exception())) + "\n\n";
+    write_error(to_api_error(std::current_exception()), part.bytes);
     part.last = true;
+    return part;
   }
-  const auto ended = [](const Choice& choice) { return choice.ended; };
-  if (!part.last && std::all_of(choices_.begin(), choices_.end(), ended)) {
-    part.last = true;
-    if (fields_.include_usage) {
-      json::object event = frame(chunk_object());
-      event["choices"] = json::array();
-      event["usage"] = usage().to_json();
-      append_event(event, part.bytes);
-    }
-  }
-  if (part.last) part.bytes += "data: [DONE]\n\n";
+  part.last = std::all_of(choices_.begin(), choices_.end(),
+                          [](const Choice& choice) { return choice.ended; });
+  if (part.last) write_end(part.bytes);
   return part;
 }
 
@@ -105,48 +94,11 @@ void GenerationExchange::stream_choice(Choice& choice, std::int64_t index, std::
   check_end(*choice.generation);
   choice.ended = choice.generation->finished();
   const bool begins = !choice.begun && !piece.tokens.empty();
-  const bool shows = !piece.text.empty() || (wants_tokens() && !piece.tokens.empty());
+  const bool has_text = fields_.options.format ? !piece.deltas.empty() : !piece.text.empty();
+  const bool shows = has_text || (wants_tokens() && !piece.tokens.empty());
   if (!begins && !shows && !choice.ended) return;
-  json::object event = frame(chunk_object());
-  event["choices"] = json::array{chunk(choice, index, std::move(piece))};
-  if (fields_.include_usage) event["usage"] = nullptr;
+  write_piece(choice, index, std::move(piece), out);
   choice.begun = true;
-  append_event(event, out);
-}
-
-void GenerationExchange::append_event(const json::object& object, std::string& out) const {
-  out += "data: ";
-  out += json::serialize(object);
-  out += "\n\n";
-}
-
-json::object GenerationExchange::frame(std::string_view object) const {
-  json::object result;
-  result["id"] = id_;
-  result["object"] = object;
-  result["created"] = created_;
-  result["model"] = fields_.model;
-  return result;
-}
-
-void GenerationExchange::put_finish(const Generation& generation, json::object& out) {
-  out["finish_reason"] = nullptr;
-  out["stop_reason"] = nullptr;
-  if (!generation.finished()) return;
-  const bool stopped = generation.finish_reason() == engine::FinishReason::stop;
-  out["finish_reason"] = stopped ? "stop" : "length";
-  if (const std::string* stop = generation.matched_stop()) {
-    out["stop_reason"] = *stop;
-  } else if (const auto id = generation.matched_stop_token()) {
-    out["stop_reason"] = *id;
-  }
-}
-
-json::array GenerationExchange::ids_of(const std::vector<engine::TokenOutput>& tokens) {
-  json::array ids;
-  ids.reserve(tokens.size());
-  for (const engine::TokenOutput& token : tokens) ids.push_back(token.id);
-  return ids;
 }
 
 Usage GenerationExchange::usage() const {
@@ -157,6 +109,7 @@ Usage GenerationExchange::usage() const {
   for (const Choice& choice : choices_) {
     const Generation& generation = *choice.generation;
     usage.completion_tokens += generation.completion_tokens();
+    usage.reasoning_tokens += generation.reasoning_tokens();
     if (choice.prompt == prompts_counted) {  // the first choice of its prompt
       usage.prompt_tokens += generation.prompt_tokens();
       usage.cached_tokens += generation.cached_tokens();

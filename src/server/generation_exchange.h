@@ -1,4 +1,5 @@
-// What completions and chat completions share: several generations, answered whole or as a stream.
+// What all endpoints that generate share: several generations, answered whole or as a stream. A
+// protocol adds the JSON that it writes.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +8,10 @@
 #include <vector>
 
 #include "server/answer_fields.h"
+#include "server/api_error.h"
 #include "server/exchange.h"
-#include "server/logprobs_json.h"
 #include "server/usage.h"
+#include "text/answer_parser.h"
 
 namespace isotope::server {
 
@@ -26,7 +28,10 @@ class GenerationExchange : public Exchange {
   struct Choice {
     std::size_t prompt = 0;  ///< index into prompts_
     std::unique_ptr<Generation> generation;
-    Piece whole;                        ///< collected for an answer that is not streamed
+    /// Collected for an answer that is not streamed: the pieces joined, and their deltas (which
+    /// `whole` does not keep) joined.
+    Piece whole;
+    text::ParsedAnswer answer;
     bool begun = false, ended = false;  ///< its first, its last piece was streamed
   };
 
@@ -36,34 +41,36 @@ class GenerationExchange : public Exchange {
   /// is waiting.
   void add_prompt(std::vector<TokenId> tokens);
 
-  /// The object that answers as a whole, without usage.
-  virtual json::object whole() = 0;
-  /// The choice object of a chunk.
-  virtual json::object chunk(Choice& choice, std::int64_t index, Piece piece) = 0;
-  virtual std::string_view chunk_object() const = 0;
+  // What a protocol writes. Streams are server-sent events, appended to `out`.
 
-  /// {"id", "object", "created", "model"}
-  json::object frame(std::string_view object) const;
-  /// "finish_reason" and "stop_reason", null while it runs.
-  static void put_finish(const Generation& generation, json::object& out);
-  static json::array ids_of(const std::vector<engine::TokenOutput>& tokens);
+  /// The body of an answer that is not streamed.
+  virtual json::object whole() = 0;
+  /// Called once, before anything else of a stream.
+  virtual void write_begin(std::string&) {}
+  /// What a piece adds to a choice. Called for a choice's first token, whenever a piece shows
+  /// something, and for its end (choice.ended; then the generation says why).
+  virtual void write_piece(Choice& choice, std::int64_t index, Piece piece, std::string& out) = 0;
+  /// All choices have ended.
+  virtual void write_end(std::string& out) = 0;
+  /// The stream ends with an error; write_end does not follow.
+  virtual void write_error(const ApiError& error, std::string& out) = 0;
+
   bool wants_tokens() const {
     return fields_.options.sampling.logprobs.has_value() || fields_.return_token_ids;
   }
+  /// Of all choices, as far as they have come.
+  Usage usage() const;
 
   ServedModel& model_;
   const AnswerFields fields_;
-  LogprobsWriter logprobs_;
+  const std::string id_;
   std::vector<std::vector<TokenId>> prompts_;
   std::vector<Choice> choices_;
 
  private:
-  Usage usage() const;
-  void append_event(const json::object& object, std::string& out) const;
   void stream_choice(Choice& choice, std::int64_t index, std::string& out);
 
-  const std::string id_;
-  const std::int64_t created_;
+  bool begun_ = false;
 };
 
 }  // namespace isotope::server

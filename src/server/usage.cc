@@ -11,6 +11,7 @@ json::object Usage::to_json() const {
   result["completion_tokens"] = completion_tokens;
   result["total_tokens"] = prompt_tokens + completion_tokens;
   result["prompt_tokens_details"] = json::object{{"cached_tokens", cached_tokens}};
+  result["completion_tokens_details"] = json::object{{"reasoning_tokens", reasoning_tokens}};
   result["ttft_ms"] = ttft_ms;
   result["tpot_ms"] = tpot_ms;
   return result;

@@ -12,6 +12,7 @@ namespace isotope::server {
 
 struct Usage {
   std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+  std::int64_t reasoning_tokens = 0;  ///< of completion_tokens
   /// Milliseconds from submit to the first token of any choice; mean milliseconds between tokens
   /// after the first, over all choices with at least two.
   double ttft_ms = 0, tpot_ms = 0;

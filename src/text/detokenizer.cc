@@ -1,14 +1,23 @@
 #include "text/detokenizer.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "text/utf8.h"
 
 namespace isotope::text {
 
 Detokenizer::Detokenizer(const Tokenizer& tokenizer, bool skip_special_tokens)
-    : tokenizer_(&tokenizer), skip_special_tokens_(skip_special_tokens) {}
+    : Detokenizer(tokenizer, skip_special_tokens, {}) {}
+
+Detokenizer::Detokenizer(const Tokenizer& tokenizer, bool skip_special_tokens,
+                         std::vector<TokenId> shown)
+    : tokenizer_(&tokenizer), skip_special_tokens_(skip_special_tokens), shown_(std::move(shown)) {}
 
 std::string Detokenizer::push(TokenId id) {
-  if (skip_special_tokens_ && tokenizer_->is_special(id)) return {};
+  if (skip_special_tokens_ && tokenizer_->is_special(id) &&
+      std::find(shown_.begin(), shown_.end(), id) == shown_.end())
+    return {};
   std::string_view bytes = tokenizer_->token_bytes(id);
   if (at_start_ && !bytes.empty()) {
     at_start_ = false;

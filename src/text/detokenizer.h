@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "text/tokenizer.h"
 
@@ -12,6 +13,8 @@ class Detokenizer {
  public:
   /// `tokenizer` must outlive this.
   Detokenizer(const Tokenizer& tokenizer, bool skip_special_tokens);
+  /// `shown` special tokens are not skipped.
+  Detokenizer(const Tokenizer& tokenizer, bool skip_special_tokens, std::vector<TokenId> shown);
 
   /// The text that `id` completes; may be empty while a character is incomplete.
   std::string push(TokenId id);
@@ -21,6 +24,7 @@ class Detokenizer {
  private:
   const Tokenizer* tokenizer_;
   bool skip_special_tokens_;
+  std::vector<TokenId> shown_;
   bool at_start_ = true;
   std::string pending_;
 };
