@@ -36,7 +36,7 @@ class ChatExchange final : public ChunkExchange {
     for (const Choice& choice : choices_) {
       json::object object;
       object["index"] = choices.size();
-      object["message"] = message(choice.answer);
+      object["message"] = message(choice.whole.deltas);
       put_tokens(choice.whole, object);
       put_finish(*choice.generation, object);
       choices.push_back(std::move(object));
@@ -50,7 +50,9 @@ class ChatExchange final : public ChunkExchange {
     return result;
   }
 
-  static json::object message(const text::ParsedAnswer& answer) {
+  static json::object message(const text::AnswerDeltas& deltas) {
+    text::ParsedAnswer answer;
+    for (const text::AnswerDelta& delta : deltas) answer.add(delta);
     json::object result;
     result["role"] = "assistant";
     // As OpenAI: null where there are only calls; and where there is only reasoning, as vLLM.
@@ -128,13 +130,7 @@ class ChatExchange final : public ChunkExchange {
 std::unique_ptr<Exchange> chat(const Call& call) {
   const Service& service = call.service;
   ChatRequest request = parse_chat_request(parse_body(call.body), service.limits);
-  const bool add_special_tokens = request.conversation.add_special_tokens;
-  const std::string text = render(service.model, std::move(request.conversation));
-  std::vector<TokenId> prompt =
-      encode(service.model, service.limits, text, add_special_tokens, "messages");
-  settle_max_tokens(request.answer, request.max_tokens_field, std::nullopt,
-                    std::int64_t(prompt.size()), service.limits);
-  request.answer.options.format = text::AnswerFormat();
+  std::vector<TokenId> prompt = prepare_chat(service.model, service.limits, request);
   return std::make_unique<ChatExchange>(service, request.answer, call.id, std::move(prompt));
 }
 

@@ -18,7 +18,8 @@ struct Conversation {
   /// eos_token.
   json::object variables;
   bool continue_final_message = false;
-  bool add_special_tokens = false;  ///< templates write them as text
+  bool add_special_tokens = false;      ///< templates write them as text
+  std::string_view field = "messages";  ///< what the protocol calls it, for errors
 };
 
 struct ChatRequest {

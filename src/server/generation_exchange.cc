@@ -11,8 +11,22 @@ namespace {
 /// Beyond this, waiting would take longer than any client does.
 constexpr std::int64_t kMaxWaiting = 4096;
 
+/// As one delta what was one to begin with, in the order of the answer.
+void join(text::AnswerDeltas& whole, text::AnswerDeltas deltas) {
+  for (text::AnswerDelta& delta : deltas) {
+    const bool continues = !whole.empty() && delta.kind != text::AnswerDelta::Kind::call &&
+                           whole.back().kind == delta.kind && whole.back().call == delta.call;
+    if (continues) {
+      whole.back().text += delta.text;
+    } else {
+      whole.push_back(std::move(delta));
+    }
+  }
+}
+
 void append(Piece& whole, Piece piece) {
   whole.text += piece.text;
+  join(whole.deltas, std::move(piece.deltas));
   std::move(piece.tokens.begin(), piece.tokens.end(), std::back_inserter(whole.tokens));
   whole.text_offsets.insert(whole.text_offsets.end(), piece.text_offsets.begin(),
                             piece.text_offsets.end());
@@ -62,10 +76,8 @@ void GenerationExchange::cancel() {
 std::optional<Response> GenerationExchange::response() {
   bool complete = true;
   for (Choice& choice : choices_) {
-    Piece piece = choice.generation->take();
+    append(choice.whole, choice.generation->take());
     check_end(*choice.generation);
-    for (const text::AnswerDelta& delta : piece.deltas) choice.answer.add(delta);
-    append(choice.whole, std::move(piece));
     complete = complete && choice.generation->finished();
   }
   if (!complete) return std::nullopt;

@@ -28,10 +28,7 @@ class GenerationExchange : public Exchange {
   struct Choice {
     std::size_t prompt = 0;  ///< index into prompts_
     std::unique_ptr<Generation> generation;
-    /// Collected for an answer that is not streamed: the pieces joined, and their deltas (which
-    /// `whole` does not keep) joined.
-    Piece whole;
-    text::ParsedAnswer answer;
+    Piece whole;                        ///< of an answer that is not streamed: the pieces joined
     bool begun = false, ended = false;  ///< its first, its last piece was streamed
   };
 

@@ -33,10 +33,9 @@ json::value token_spelling(const text::Tokenizer& tokenizer, std::optional<Token
 std::string render(const ServedModel& model, Conversation conversation) {
   if (!model.chat_template)
     throw ApiError(400,
-                   fmt::format("messages: the model '{}' has no chat template; use "
-                               "/v1/completions",
-                               model.name),
-                   "messages");
+                   fmt::format("{}: the model '{}' has no chat template; use /v1/completions",
+                               conversation.field, model.name),
+                   std::string(conversation.field));
   json::object& variables = conversation.variables;
   variables["bos_token"] = token_spelling(*model.tokenizer, model.tokenizer->bos_id());
   variables["eos_token"] = token_spelling(*model.tokenizer, model.tokenizer->eos_id());
@@ -45,9 +44,23 @@ std::string render(const ServedModel& model, Conversation conversation) {
     if (conversation.continue_final_message) cut_after_final_message(rendered, variables);
     return rendered;
   } catch (const Error& error) {
-    throw ApiError(400, fmt::format("messages: the chat template refused them: {}", error.what()),
-                   "messages");
+    throw ApiError(400,
+                   fmt::format("{}: the chat template refused the conversation: {}",
+                               conversation.field, error.what()),
+                   std::string(conversation.field));
   }
+}
+
+std::vector<TokenId> prepare_chat(const ServedModel& model, const ModelLimits& limits,
+                                  ChatRequest& request) {
+  const bool add_special_tokens = request.conversation.add_special_tokens;
+  const std::string_view field = request.conversation.field;
+  const std::string text = render(model, std::move(request.conversation));
+  std::vector<TokenId> prompt = encode(model, limits, text, add_special_tokens, field);
+  settle_max_tokens(request.answer, request.max_tokens_field, std::nullopt,
+                    std::int64_t(prompt.size()), limits);
+  request.answer.options.format = text::AnswerFormat();
+  return prompt;
 }
 
 std::vector<TokenId> encode(const ServedModel& model, const ModelLimits& limits,

@@ -15,6 +15,12 @@ namespace isotope::server {
 /// message, or no template).
 std::string render(const ServedModel& model, Conversation conversation);
 
+/// The prompt of a chat request, rendered and tokenized; what depends on it in request.answer is
+/// settled: the longest answer, and how the answer is to be read. Takes the conversation away.
+/// Errors: ApiError 400, context_length_exceeded among them.
+std::vector<TokenId> prepare_chat(const ServedModel& model, const ModelLimits& limits,
+                                  ChatRequest& request);
+
 /// Tokens of `text`. Errors: ApiError 400 naming `param` if there are none or surely more than the
 /// context holds.
 std::vector<TokenId> encode(const ServedModel& model, const ModelLimits& limits,

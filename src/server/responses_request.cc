@@ -273,6 +273,7 @@ ResponsesRequest parse_responses_request(const json::value& body, const ModelLim
                                   {"response_format", "text.format"},
                                   {"reasoning_effort", "reasoning.effort"}});
   request.chat.max_tokens_field = "max_output_tokens";
+  request.chat.conversation.field = "input";
   request.echo = echo_of(fields, request.chat);
   return request;
 }
