@@ -55,6 +55,7 @@ CoreOptions core_options(const EngineOptions& options, const MemoryPlan& plan, b
   core.kv = plan.kv;
   core.max_model_len = plan.max_model_len;
   core.max_num_seqs = options.max_num_seqs;
+  core.policy = options.scheduling_policy;
   core.prefix_caching = options.prefix_caching;
   core.batch_invariant = options.batch_invariant;
   core.path = options.oracle ? ops::Path::oracle : ops::Path::fast;

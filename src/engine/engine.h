@@ -5,6 +5,7 @@
 // here knows text. Every member may be called from any thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -14,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/histogram.h"
 #include "engine/request.h"
 
 namespace isotope::engine {
@@ -26,6 +28,8 @@ enum class LoadFormat { automatic, dummy };
 enum class HeadDtype { automatic, bf16, fp8 };
 /// automatic: on GPUs with at most 24 GiB. A table that is the head stays on the device.
 enum class EmbeddingInHost { automatic, yes, no };
+/// Who comes first: the earlier request, or the one with the lower Request::priority.
+enum class SchedulingPolicy { fcfs, priority };
 
 struct EngineOptions {
   std::filesystem::path model;  ///< a folder; for dummy weights a configuration file will do
@@ -39,6 +43,7 @@ struct EngineOptions {
   std::int64_t max_model_len =
       0;  ///< 0: what the model was made for, or less if the cache is smaller
   std::int64_t max_num_seqs = 64;  ///< sequences in one step
+  SchedulingPolicy scheduling_policy = SchedulingPolicy::fcfs;
   /// Rows in one step; by default 512 on a CPU, 2048 on a GPU, 1024 on one with at most 24 GiB.
   std::optional<std::int64_t> max_num_batched_tokens;
   std::int64_t block_size = 16;
@@ -83,12 +88,31 @@ struct EngineInfo {
   StartTimes start;
 };
 
+/// The buckets of vLLM's histograms of the same things.
+inline constexpr std::array kTokenGapSeconds{0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2,
+                                             0.3,  0.4,   0.5,  0.75,  1.0, 2.5,  5.0,
+                                             7.5,  10.0,  20.0, 40.0,  80.0};
+inline constexpr std::array kTokensOfStep{1.0,   8.0,   16.0,   32.0,   64.0,   128.0,  256.0,
+                                          512.0, 1024., 2048.0, 4096.0, 8192.0, 16384.0};
+/// Ours: from a small model's decode to a large prefill.
+inline constexpr std::array kStepSeconds{0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
+                                         0.1,    0.2,   0.5,   1.0,   2.0,  5.0};
+
 /// Counters since the start, and gauges of now.
 struct EngineStats {
   std::uint64_t steps = 0, prompt_tokens_computed = 0, prompt_tokens_cached = 0,
                 generated_tokens = 0, preemptions = 0;
-  std::uint64_t requests_submitted = 0, requests_finished = 0, requests_cancelled = 0;
+  std::uint64_t requests_submitted = 0, requests_finished = 0, requests_cancelled = 0,
+                requests_timed_out = 0;
+  std::uint64_t graph_replays = 0;  ///< steps that were replayed from a captured graph
   std::int64_t running = 0, waiting = 0, kv_blocks_total = 0, kv_blocks_held = 0;
+  /// What the waiting requests may come to need: prompt, output so far and the rest of max_tokens.
+  std::int64_t waiting_tokens = 0;
+  /// Ends of requests by the recent rate; 0 as long as there were none.
+  double ends_per_second = 0;
+  Histogram<kTokenGapSeconds> token_gaps;  ///< seconds from each token of an answer to the next
+  Histogram<kTokensOfStep> step_tokens;    ///< tokens computed in a step
+  Histogram<kStepSeconds> step_seconds;
 };
 
 class Engine {
@@ -113,7 +137,7 @@ class Engine {
   };
   /// Queues a request. Errors, at once: invalid_argument (a parameter; an empty prompt; a token
   /// outside the vocabulary; prompt + max_tokens longer than max_model_len or than all KV blocks,
-  /// with the numbers), unavailable (shutting down).
+  /// with the numbers; a priority where the policy knows none), unavailable (shutting down).
   Ticket submit(Request request);
   /// Ends a request; its blocks are free within one step. Unknown or finished numbers are ignored.
   void cancel(std::uint64_t number);

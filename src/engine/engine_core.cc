@@ -78,6 +78,12 @@ void EngineCore::limit_vocab(std::int64_t limit) {
 void EngineCore::check(const Request& request) const {
   const std::int64_t vocab = model_->info().vocab_size;
   validate(request.params, vocab);
+  if (request.priority != 0 && options_.policy != SchedulingPolicy::priority)
+    fail(
+        ErrorCode::invalid_argument,
+        "'priority' is {}, but requests are served in order of arrival; leave it out, or start the "
+        "server with --scheduling-policy priority",
+        request.priority);
   if (request.prompt.empty())
     fail(ErrorCode::invalid_argument, "the prompt is empty; at least one token is needed");
   for (std::size_t i = 0; i < request.prompt.size(); ++i)
@@ -112,7 +118,9 @@ std::unique_ptr<EngineCore::Job> EngineCore::make_job(Request request, std::uint
   setup.stop_ids.erase(std::unique(setup.stop_ids.begin(), setup.stop_ids.end()),
                        setup.stop_ids.end());
   setup.seed = derived_seed(options_.seed, number);
-  Job job{Sequence(number, std::move(request), std::move(setup)), {}, {}};
+  setup.turn = num_arrivals_ + std::uint64_t(request.choice);
+  const auto deadline = request.deadline;
+  Job job{Sequence(number, std::move(request), std::move(setup)), deadline, {}, {}};
   job.times.submitted = Clock::now();
   return std::make_unique<Job>(std::move(job));
 }
@@ -125,6 +133,7 @@ Engine::Ticket EngineCore::submit(Request request) {
     if (!refusal_.empty()) fail(ErrorCode::unavailable, "{}", refusal_);
     // Numbering and queueing are one step, so numbers follow the order of arrival.
     ticket.number = next_number_++;
+    if (request.choice == 0) ++num_arrivals_;
     inbox_.submitted.push_back(make_job(std::move(request), ticket.number));
     ticket.answer = inbox_.submitted.back()->writer.answer();
     ++num_open_;
@@ -146,7 +155,15 @@ EngineStats EngineCore::stats() const {
   const std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
   stats.waiting += std::int64_t(inbox_.submitted.size());
+  stats.waiting_tokens += inbox_.tokens();
+  stats.ends_per_second = ends_.per_second(Clock::now());
   return stats;
+}
+
+std::int64_t EngineCore::Inbox::tokens() const {
+  std::int64_t sum = 0;
+  for (const auto& job : submitted) sum += job->sequence.most_tokens();
+  return sum;
 }
 
 bool EngineCore::drain(std::chrono::milliseconds timeout) {
@@ -159,6 +176,7 @@ void EngineCore::run() {
   std::string error;
   try {
     while (receive()) {
+      expire();
       if (scheduler_.has_work()) step();
       // On a GPU the next step comes first: consumers are woken while it runs (step()).
       if (!context_.on_gpu() || !scheduler_.has_work()) publish();
@@ -171,11 +189,7 @@ void EngineCore::run() {
   {
     const std::lock_guard lock(mutex_);
     if (!error.empty()) refusal_ = error;
-    for (auto& job : inbox_.submitted) {
-      scheduler_.add(job->sequence);
-      const std::uint64_t number = job->sequence.number();
-      jobs_.emplace(number, std::move(job));
-    }
+    for (auto& job : inbox_.submitted) start(std::move(job));
     inbox_ = {};
   }
   finish_all(error.empty() ? FinishReason::cancelled : FinishReason::error, error);
@@ -191,18 +205,34 @@ bool EngineCore::receive() {
     inbox = std::exchange(inbox_, {});
     runner_.set_vocab_limit(vocab_limit_);
   }
-  for (auto& submitted : inbox.submitted) {
-    Job& job = *submitted;
-    jobs_.emplace(job.sequence.number(), std::move(submitted));
-    scheduler_.add(job.sequence);
-  }
+  for (auto& submitted : inbox.submitted) start(std::move(submitted));
   for (const std::uint64_t number : inbox.cancelled)
     if (const auto job = jobs_.find(number); job != jobs_.end())
       finish(*job->second, FinishReason::cancelled);
+  if (!inbox.submitted.empty()) {
+    // They are no longer in the inbox, and the step that they wait for may take long.
+    const std::lock_guard lock(mutex_);
+    stats_.waiting = scheduler_.num_waiting();
+    stats_.waiting_tokens = scheduler_.waiting_tokens();
+  }
   return true;
 }
 
+void EngineCore::start(std::unique_ptr<Job> job) {
+  scheduler_.add(job->sequence);
+  const std::uint64_t number = job->sequence.number();
+  if (job->deadline) deadlines_.emplace(*job->deadline, number);
+  jobs_.emplace(number, std::move(job));
+}
+
+void EngineCore::expire() {
+  const auto now = Clock::now();
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now)
+    finish(*jobs_.at(deadlines_.begin()->second), FinishReason::timed_out);
+}
+
 void EngineCore::step() {
+  const auto begin = Clock::now();
   const Step step = scheduler_.schedule();
   note_scheduled(step);
   ++counted_.steps;
@@ -223,6 +253,8 @@ void EngineCore::step() {
   }
   scheduler_.commit(step);
   take_results(step, results);
+  counted_.step_tokens.observe(double(step.num_rows));
+  counted_.step_seconds.observe(std::chrono::duration<double>(Clock::now() - begin).count());
 }
 
 void EngineCore::note_scheduled(const Step& step) {
@@ -253,8 +285,12 @@ void EngineCore::emit(Job& job, TokenOutput token) {
   Sequence& sequence = job.sequence;
   sequence.append(token.id);
   ++counted_.generated_tokens;
-  job.times.last_token = Clock::now();
-  if (sequence.num_output() == 1) job.times.first_token = job.times.last_token;
+  const auto now = Clock::now();
+  if (sequence.num_output() == 1)
+    job.times.first_token = now;
+  else
+    counted_.token_gaps.observe(std::chrono::duration<double>(now - job.times.last_token).count());
+  job.times.last_token = now;
   Progress& progress = outgoing(job);
   progress.tokens.push_back(std::move(token));
   progress.prompt_logprobs = sequence.take_prompt_logprobs();
@@ -277,7 +313,10 @@ void EngineCore::finish(Job& job, FinishReason reason, std::string error) {
   progress.error = std::move(error);
   if (progress.tokens.empty() && job.sequence.has_prompt_logprobs())
     progress.prompt_logprobs = job.sequence.take_prompt_logprobs();
-  ++(reason == FinishReason::cancelled ? counted_.requests_cancelled : counted_.requests_finished);
+  ++(reason == FinishReason::cancelled   ? counted_.requests_cancelled
+     : reason == FinishReason::timed_out ? counted_.requests_timed_out
+                                         : counted_.requests_finished);
+  if (job.deadline) deadlines_.erase({*job.deadline, job.sequence.number()});
   scheduler_.remove(job.sequence);
   const auto entry = jobs_.find(job.sequence.number());
   ended_.push_back(std::move(entry->second));
@@ -295,6 +334,8 @@ void EngineCore::publish() {
   counted_.preemptions = scheduled.preemptions;
   counted_.running = scheduler_.num_running();
   counted_.waiting = scheduler_.num_waiting();
+  counted_.waiting_tokens = scheduler_.waiting_tokens();
+  counted_.graph_replays = std::uint64_t(runner_.replayed());
   counted_.kv_blocks_held = scheduler_.pool().held();
   {
     const std::lock_guard lock(mutex_);
@@ -310,6 +351,8 @@ void EngineCore::publish() {
   {
     const std::lock_guard lock(mutex_);
     num_open_ -= std::int64_t(ended_.size());
+    const auto now = Clock::now();
+    for (std::size_t i = 0; i < ended_.size(); ++i) ends_.note(now);
   }
   ended_.clear();
   idle_.notify_all();

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <thread>
@@ -17,6 +18,7 @@
 
 #include "engine/answer.h"
 #include "engine/engine.h"
+#include "engine/recent_rate.h"
 #include "engine/runner.h"
 #include "engine/scheduler.h"
 #include "models/model.h"
@@ -30,6 +32,7 @@ struct CoreOptions {
   std::size_t workspace_bytes = 0;
   ops::KvCacheShape kv;
   std::int64_t max_model_len = 0, max_num_seqs = 0;
+  SchedulingPolicy policy = SchedulingPolicy::fcfs;
   bool prefix_caching = true, batch_invariant = true;
   ops::Path path = ops::Path::fast;
   std::uint64_t seed = 0;
@@ -72,6 +75,7 @@ class EngineCore {
   /// A request from submit to its end.
   struct Job {
     Sequence sequence;
+    std::optional<RequestTimes::Clock::time_point> deadline;
     AnswerWriter writer;
     RequestTimes times;
     std::int64_t num_cached = -1;  // tokens found in the cache at the start; -1 before it
@@ -84,6 +88,7 @@ class EngineCore {
     std::vector<std::unique_ptr<Job>> submitted;
     std::vector<std::uint64_t> cancelled;
     bool empty() const { return submitted.empty() && cancelled.empty(); }
+    std::int64_t tokens() const;  // as Scheduler::waiting_tokens
   };
 
   void check(const Request& request) const;
@@ -92,6 +97,8 @@ class EngineCore {
   // On the engine thread:
   void run();
   bool receive();
+  void start(std::unique_ptr<Job> job);
+  void expire();
   void step();
   void note_scheduled(const Step& step);
   void take_results(const Step& step, std::span<RowResult> results);
@@ -109,6 +116,7 @@ class EngineCore {
   Runner runner_;
   Scheduler scheduler_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Job>> jobs_;
+  std::set<std::pair<RequestTimes::Clock::time_point, std::uint64_t>> deadlines_;
   std::vector<std::unique_ptr<Job>> ended_;  // since the last publish()
   std::vector<Job*> writing_;                // jobs with something outgoing
   EngineStats counted_;
@@ -117,7 +125,8 @@ class EngineCore {
   std::condition_variable wake_, idle_;
   Inbox inbox_;
   EngineStats stats_;
-  std::uint64_t next_number_ = 1;
+  std::uint64_t next_number_ = 1, num_arrivals_ = 0;  // arrivals count first choices only
+  RecentRate ends_;
   std::int64_t num_open_ = 0;  // submitted, and the end not yet written
   std::int64_t vocab_limit_;
   std::string refusal_;  // why submit refuses; empty while it does not

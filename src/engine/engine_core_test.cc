@@ -31,6 +31,7 @@ struct CoreSetup {
   Tokens eos_ids;
   std::uint64_t seed = 0;
   std::function<void(const ops::Rows&)> on_step;
+  SchedulingPolicy policy = SchedulingPolicy::fcfs;
 };
 
 std::unique_ptr<EngineCore> make_core(const CoreSetup& setup) {
@@ -45,6 +46,7 @@ std::unique_ptr<EngineCore> make_core(const CoreSetup& setup) {
   options.prefix_caching = setup.prefix_caching;
   options.seed = setup.seed;
   options.eos_ids = setup.eos_ids;
+  options.policy = setup.policy;
   return std::make_unique<EngineCore>(device::open_device("cpu", 1), std::move(model), options);
 }
 
@@ -255,6 +257,61 @@ TEST(EngineCore, APrefixSharedBySixteenIsComputedOnce) {
   EXPECT_EQ(cached, 15 * 80);
   EXPECT_EQ(core->stats().prompt_tokens_computed, 80u + 16 * 3);
   EXPECT_EQ(core->stats().prompt_tokens_cached, 15u * 80);
+}
+
+TEST(EngineCore, AnswersEndAtTheirDeadline) {
+  CoreSetup setup;
+  setup.max_seqs = 1;
+  setup.on_step = [](const ops::Rows&) { std::this_thread::sleep_for(1ms); };
+  const auto core = make_core(setup);
+  const auto with_deadline = [&](std::chrono::milliseconds when) {
+    Request request = greedy(random_tokens(4, 1), 400);
+    request.deadline = std::chrono::steady_clock::now() + when;
+    return core->submit(request);
+  };
+  const auto running = with_deadline(60ms), waiting = with_deadline(20ms),
+             past = with_deadline(-1s);
+  const auto last = core->submit(greedy(random_tokens(4, 2), 2));
+  for (const auto& ticket : {running, waiting, past})
+    EXPECT_EQ(read(ticket).last.finished, FinishReason::timed_out);
+  EXPECT_EQ(read(last).last.finished, FinishReason::length);
+  const EngineStats stats = core->stats();
+  EXPECT_EQ(stats.requests_timed_out, 3u);
+  EXPECT_EQ(stats.requests_finished, 1u);
+  EXPECT_EQ(stats.kv_blocks_held, 0);
+  EXPECT_EQ(stats.waiting_tokens, 0);
+}
+
+TEST(EngineCore, PriorityWantsItsPolicy) {
+  Request urgent = greedy(random_tokens(4, 1), 2);
+  urgent.priority = -1;
+  EXPECT_NE(refusal(*make_core({}), urgent).find("--scheduling-policy"), std::string::npos);
+  CoreSetup setup;
+  setup.policy = SchedulingPolicy::priority;
+  const auto core = make_core(setup);
+  EXPECT_EQ(read(core->submit(urgent)).last.finished, FinishReason::length);
+}
+
+TEST(EngineCore, StatsTellWhatWaitsAndHowLongThingsTake) {
+  CoreSetup setup;
+  setup.max_seqs = 2;
+  std::promise<void> submitted;
+  auto ready = submitted.get_future().share();
+  setup.on_step = [ready](const ops::Rows&) { ready.wait(); };
+  const auto core = make_core(setup);
+  std::vector<Engine::Ticket> tickets;
+  for (unsigned i = 0; i < 5; ++i) tickets.push_back(core->submit(greedy(random_tokens(6, i), 10)));
+  // At least three wait while the first step stands still.
+  while (core->stats().waiting_tokens < 3 * 16) std::this_thread::yield();
+  submitted.set_value();
+  for (const auto& ticket : tickets) read(ticket);
+  const EngineStats stats = core->stats();
+  EXPECT_EQ(stats.waiting_tokens, 0);
+  EXPECT_GT(stats.ends_per_second, 0);
+  EXPECT_EQ(stats.token_gaps.count(), 5u * 9);
+  EXPECT_EQ(stats.step_seconds.count(), stats.steps);
+  // Every token but the last of each answer is computed once.
+  EXPECT_EQ(stats.step_tokens.sum(), 5 * (6 + 9));
 }
 
 TEST(EngineCore, ConversationsReuseTheirPrompts) {

@@ -41,6 +41,13 @@ struct Request {
   std::string id;  ///< for logs
   std::vector<TokenId> prompt;
   SamplingParams params;
+  /// Lower values come first, with SchedulingPolicy::priority; otherwise it must be 0.
+  std::int64_t priority = 0;
+  /// Which of one client's request this is: choice i lets as many later requests pass as if it had
+  /// come i requests later, so that many choices of one do not hold up the first of others.
+  std::int64_t choice = 0;
+  /// The answer ends here if it has not ended before, as FinishReason::timed_out.
+  std::optional<std::chrono::steady_clock::time_point> deadline = {};
   /// What the answer must look like; nullptr: anything. Belongs to this request alone.
   std::shared_ptr<TokenConstraint> constraint = {};
 };
@@ -49,7 +56,8 @@ enum class FinishReason {
   stop,    ///< an end-of-sequence or stop token (the last token of the answer)
   length,  ///< max_tokens or the model's length
   cancelled,
-  error,  ///< the engine could not go on; `error` says why
+  timed_out,  ///< the request's deadline has passed
+  error,      ///< the engine could not go on; `error` says why
 };
 
 struct TokenLogprobs {

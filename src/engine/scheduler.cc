@@ -9,7 +9,7 @@
 namespace isotope::engine {
 namespace {
 
-bool older(const Sequence* a, const Sequence* b) { return a->number() < b->number(); }
+bool before(const Sequence* a, const Sequence* b) { return a->order() < b->order(); }
 
 /// Continues an answer by one token (rule 1).
 bool is_plain_decode(const Sequence& sequence) {
@@ -24,9 +24,16 @@ Scheduler::Scheduler(const SchedulerOptions& options)
                  options.max_logits >= options.max_seqs);
 }
 
-void Scheduler::add(Sequence& sequence) {
-  ISOTOPE_ASSERT(waiting_.empty() || older(waiting_.back(), &sequence));
-  waiting_.push_back(&sequence);
+void Scheduler::add(Sequence& sequence) { enqueue(sequence); }
+
+void Scheduler::enqueue(Sequence& sequence) {
+  waiting_.insert(std::upper_bound(waiting_.begin(), waiting_.end(), &sequence, before), &sequence);
+  waiting_tokens_ += sequence.most_tokens();
+}
+
+std::deque<Sequence*>::iterator Scheduler::dequeue(std::deque<Sequence*>::iterator at) {
+  waiting_tokens_ -= (*at)->most_tokens();
+  return waiting_.erase(at);
 }
 
 void Scheduler::remove(Sequence& sequence) {
@@ -38,12 +45,13 @@ void Scheduler::remove(Sequence& sequence) {
   }
   const auto waiting = std::find(waiting_.begin(), waiting_.end(), &sequence);
   ISOTOPE_ASSERT(waiting != waiting_.end());
-  waiting_.erase(waiting);
+  dequeue(waiting);
 }
 
 Step Scheduler::schedule() {
   Step step;
   Budget budget{options_.max_rows, options_.max_logits};
+  make_place();
   const std::uint64_t preemptions = counters_.preemptions;
   schedule_decodes(step, budget);
   schedule_chunks(step, budget);
@@ -54,6 +62,23 @@ Step Scheduler::schedule() {
     fail(ErrorCode::internal, "nothing to schedule with {} running and {} waiting sequences",
          num_running(), num_waiting());
   return step;
+}
+
+void Scheduler::make_place() {
+  if (waiting_.empty()) return;
+  // Whoever yields comes after it in the queue, too.
+  Sequence& first = *waiting_.front();
+  const auto finds_place = [&] {
+    const Match match = match_prefix(first);
+    return match.pending || (num_running() < options_.max_seqs && fits(first, match));
+  };
+  while (!running_.empty() && yields(*running_.back(), first) && !finds_place())
+    preempt(*running_.back());
+}
+
+bool Scheduler::yields(const Sequence& running, const Sequence& waiting) const {
+  if (running.order() < waiting.order()) return false;
+  return running.order().priority > waiting.order().priority || running.choice() > waiting.choice();
 }
 
 void Scheduler::schedule_decodes(Step& step, Budget& budget) {
@@ -71,9 +96,9 @@ bool Scheduler::reserve_last_token(Sequence& sequence) {
       sequence.add_block(*block);
       continue;
     }
-    Sequence& youngest = *running_.back();
-    preempt(youngest);
-    if (&youngest == &sequence) return false;
+    Sequence& last = *running_.back();
+    preempt(last);
+    if (&last == &sequence) return false;
   }
   return true;
 }
@@ -116,7 +141,7 @@ void Scheduler::admit(Step& step, Budget& budget) {
       continue;
     }
     if (!fits(sequence, match)) return;
-    it = waiting_.erase(it);
+    it = dequeue(it);
     place(sequence, match);
     add_chunk(step, budget, sequence);
   }
@@ -155,7 +180,7 @@ void Scheduler::place(Sequence& sequence, const Match& match) {
   const std::int64_t num_cached = match.num_blocks * options_.block_size;
   sequence.place(std::move(blocks), num_cached);
   counters_.prompt_tokens_cached += std::uint64_t(std::min(num_cached, sequence.num_prompt()));
-  running_.insert(std::upper_bound(running_.begin(), running_.end(), &sequence, older), &sequence);
+  running_.insert(std::upper_bound(running_.begin(), running_.end(), &sequence, before), &sequence);
   announce(sequence);
 }
 
@@ -163,7 +188,7 @@ void Scheduler::preempt(Sequence& sequence) {
   ISOTOPE_ASSERT(running_.back() == &sequence);
   running_.pop_back();
   release(sequence);
-  waiting_.insert(std::upper_bound(waiting_.begin(), waiting_.end(), &sequence, older), &sequence);
+  enqueue(sequence);
   ++counters_.preemptions;
 }
 
@@ -231,8 +256,8 @@ void Scheduler::check_integrity() const {
          pool_.held());
   if (!options_.prefix_caching && num_references != held.size())
     fail(ErrorCode::internal, "a block is shared without prefix caching");
-  if (!std::is_sorted(running_.begin(), running_.end(), older) ||
-      !std::is_sorted(waiting_.begin(), waiting_.end(), older))
+  if (!std::is_sorted(running_.begin(), running_.end(), before) ||
+      !std::is_sorted(waiting_.begin(), waiting_.end(), before))
     fail(ErrorCode::internal, "sequences are out of order");
   if (running_.empty() && !pending_.empty())
     fail(ErrorCode::internal, "{} blocks are announced by nobody", pending_.size());

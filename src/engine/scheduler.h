@@ -38,20 +38,21 @@ struct SchedulerCounters {
 
 /// Rules, in the order in which a step is filled:
 ///  1. Every running sequence whose only remaining token is its last generated one gets a row. If
-///     no block is left for it, the youngest running sequence is preempted: its blocks are
-///     released, it goes back to its place in the queue, and is computed again from prompt and
-///     output.
-///  2. Other running sequences get chunks of what remains, oldest first.
-///  3. Waiting ones are admitted in order of arrival, so preempted ones come first, while blocks
-///     for all their known tokens are available, and one more for each running sequence, so that
-///     the newcomer is not preempted at once. Blocks found by hash in the prefix cache count as
-///     computed; at least the last known token is not taken from there. No admission in a step
-///     that preempted.
+///     no block is left for it, the last running sequence is preempted: its blocks are released,
+///     it goes back to its place in the queue, and is computed again from prompt and output.
+///  2. Other running sequences get chunks of what remains, in order.
+///  3. Waiting ones are admitted in order, so preempted ones come early, while blocks for all their
+///     known tokens are available, and one more for each running sequence, so that the newcomer is
+///     not preempted at once. Blocks found by hash in the prefix cache count as computed; at least
+///     the last known token is not taken from there. No admission in a step that preempted.
 ///  4. A prefix is computed once: a sequence whose next block is not cached, but is one that a
 ///     running sequence is about to compute, waits for it. Later ones may overtake it meanwhile.
 ///     The running one advances in every step or leaves, so the wait ends.
-/// A sequence that fits alone (submit checks it) always ends: the oldest is never preempted for a
-/// younger one.
+///  5. If the first waiting sequence finds no place, running ones after it in order are preempted
+///     for it, from the last: those of lower priority, and further choices of a request than it is
+///     of its own. So a request with many choices keeps no other from beginning.
+/// "In order" is Order: by priority, then by turn of arrival. A sequence that fits alone (submit
+/// checks it) ends unless more important ones keep coming: the first is never preempted.
 class Scheduler {
  public:
   explicit Scheduler(const SchedulerOptions& options);
@@ -69,6 +70,8 @@ class Scheduler {
   bool has_work() const { return !running_.empty() || !waiting_.empty(); }
   std::int64_t num_running() const { return std::int64_t(running_.size()); }
   std::int64_t num_waiting() const { return std::int64_t(waiting_.size()); }
+  /// The sum of most_tokens() over those that wait.
+  std::int64_t waiting_tokens() const { return waiting_tokens_; }
   const kv::BlockPool& pool() const { return pool_; }
   const SchedulerCounters& counters() const { return counters_; }
 
@@ -87,6 +90,10 @@ class Scheduler {
     bool pending = false;         // the block after them is about to be computed
   };
 
+  void enqueue(Sequence& sequence);
+  std::deque<Sequence*>::iterator dequeue(std::deque<Sequence*>::iterator at);
+  void make_place();
+  bool yields(const Sequence& running, const Sequence& waiting) const;
   void schedule_decodes(Step& step, Budget& budget);
   void schedule_chunks(Step& step, Budget& budget);
   void admit(Step& step, Budget& budget);
@@ -102,8 +109,9 @@ class Scheduler {
 
   SchedulerOptions options_;
   kv::BlockPool pool_;
-  std::vector<Sequence*> running_;  // oldest first
-  std::deque<Sequence*> waiting_;   // oldest first
+  std::vector<Sequence*> running_;  // in order
+  std::deque<Sequence*> waiting_;   // in order
+  std::int64_t waiting_tokens_ = 0;
   // Rule 4: blocks that running sequences are about to compute, with how many do so; and up to
   // which block each running sequence has announced.
   std::unordered_map<kv::BlockHash, std::int32_t, kv::HashOfBlockHash> pending_;

@@ -2,11 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <map>
 #include <memory>
 #include <numeric>
 #include <random>
+#include <set>
 
 #include "base/checked.h"
 
@@ -22,14 +25,19 @@ class Simulation {
   explicit Simulation(SchedulerOptions options) : options_(options), scheduler_(options) {}
 
   Sequence& submit(std::vector<TokenId> prompt, std::int64_t max_tokens,
-                   bool prompt_logprobs = false) {
+                   bool prompt_logprobs = false, std::int64_t priority = 0,
+                   std::int64_t choice = 0) {
     Request request;
     request.prompt = std::move(prompt);
     request.params.max_tokens = max_tokens;
+    request.priority = priority;
+    request.choice = choice;
     if (prompt_logprobs) request.params.prompt_logprobs = 0;
     const std::uint64_t number = ++last_number_;
-    auto sequence = std::make_unique<Sequence>(number, std::move(request),
-                                               SequenceSetup{options_.block_size, 1 << 20, {}, 0});
+    if (choice == 0) ++arrivals_;
+    SequenceSetup setup{options_.block_size, 1 << 20, {}, 0};
+    setup.turn = arrivals_ + std::uint64_t(choice);
+    auto sequence = std::make_unique<Sequence>(number, std::move(request), std::move(setup));
     scheduler_.add(*sequence);
     return *(sequences_[number] = std::move(sequence));
   }
@@ -43,8 +51,15 @@ class Simulation {
 
   /// One step, checked against every rule that holds for all steps.
   Step step() {
+    const std::uint64_t preemptions = scheduler_.counters().preemptions;
     const Step step = scheduler_.schedule();
     check_limits(step);
+    // Whoever yielded to another may have found a place beside it.
+    if (scheduler_.counters().preemptions != preemptions)
+      for (const Chunk& chunk : step.chunks)
+        if (const auto resident = residence_.find(chunk.sequence->number());
+            resident != residence_.end() && resident->second != chunk.begin)
+          residence_.erase(resident);
     for (const Chunk& chunk : step.chunks) compute(chunk);
     // Only after all have written: sequences of one step do not depend on each other's order.
     for (const Chunk& chunk : step.chunks)
@@ -153,7 +168,7 @@ class Simulation {
 
   SchedulerOptions options_;
   Scheduler scheduler_;
-  std::uint64_t last_number_ = 0;
+  std::uint64_t last_number_ = 0, arrivals_ = 0;
   std::map<std::uint64_t, std::unique_ptr<Sequence>> sequences_;
   std::map<std::uint64_t, std::int64_t> residence_;  // next position, of resident sequences
   std::map<std::int64_t, std::uint64_t> slots_;
@@ -245,6 +260,86 @@ TEST(Scheduler, PreemptedSequencesComeBeforeWaitingOnes) {
   }
   EXPECT_EQ(order, "123");
   EXPECT_GT(simulation.scheduler().counters().preemptions, 0u);
+}
+
+/// The numbers of those that a step computes for.
+std::string members(const Step& step) {
+  std::set<std::uint64_t> numbers;
+  for (const Chunk& chunk : step.chunks) numbers.insert(chunk.sequence->number());
+  return fmt::format("{}", fmt::join(numbers, " "));
+}
+
+TEST(Scheduler, ARequestOfManyChoicesKeepsNoOtherWaiting) {
+  Simulation simulation({.max_rows = 64,
+                         .max_seqs = 4,
+                         .max_logits = 64,
+                         .num_blocks = 64,
+                         .block_size = kBlock,
+                         .prefix_caching = false});
+  for (int choice = 0; choice < 8; ++choice)
+    simulation.submit(tokens(4, 0), 20, false, 0, choice);  // 1 to 8
+  EXPECT_EQ(members(simulation.step()), "1 2 3 4");
+  simulation.submit(tokens(4, 100), 3);  // 9, the last choice in the batch yields at once
+  EXPECT_EQ(members(simulation.step()), "1 2 3 9");
+  EXPECT_EQ(simulation.scheduler().counters().preemptions, 1u);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(members(simulation.step()), "1 2 3 9");
+  EXPECT_EQ(members(simulation.step()), "1 2 3 4");
+  // Another one with many: they take turns, and no more is preempted than that takes.
+  for (int choice = 0; choice < 8; ++choice)
+    simulation.submit(tokens(4, 200), 20, false, 0, choice);  // 10 to 17
+  for (int i = 0; i < 6; ++i) simulation.step();
+  EXPECT_EQ(members(simulation.step()), "1 2 3 10");
+  EXPECT_EQ(simulation.scheduler().counters().preemptions, 2u);
+  simulation.run_to_end();
+  EXPECT_EQ(simulation.num_finished, 17);
+}
+
+TEST(Scheduler, ChoicesAreNotHeldBackByMoreThanTheirShareOfLaterRequests) {
+  Simulation simulation(
+      {.max_rows = 64, .max_seqs = 1, .max_logits = 64, .num_blocks = 64, .block_size = kBlock});
+  for (int choice = 0; choice < 3; ++choice)
+    simulation.submit(tokens(4, 0), 1, false, 0, choice);                      // 1 2 3
+  for (int i = 0; i < 4; ++i) simulation.submit(tokens(4, 100 * (i + 1)), 1);  // 4 5 6 7
+  std::string order;
+  while (simulation.scheduler().has_work()) order += members(simulation.step());
+  EXPECT_EQ(order, "1243567");
+}
+
+TEST(Scheduler, LowerPriorityValuesGoFirstAndTheOthersYield) {
+  Simulation simulation({.max_rows = 64,
+                         .max_seqs = 2,
+                         .max_logits = 64,
+                         .num_blocks = 64,
+                         .block_size = kBlock,
+                         .prefix_caching = false});
+  simulation.submit(tokens(4, 0), 4, false, 5);
+  simulation.submit(tokens(4, 100), 4, false, 5);
+  EXPECT_EQ(members(simulation.step()), "1 2");
+  simulation.submit(tokens(4, 200), 2, false, 9);
+  simulation.submit(tokens(4, 300), 2, false, -1);
+  EXPECT_EQ(members(simulation.step()), "1 4");  // 2 yields to 4
+  EXPECT_EQ(members(simulation.step()), "1 4");
+  EXPECT_EQ(members(simulation.step()), "1 2");  // 2 was before 3
+  simulation.run_to_end();
+  EXPECT_EQ(simulation.num_finished, 4);
+  EXPECT_EQ(simulation.scheduler().counters().preemptions, 1u);
+}
+
+TEST(Scheduler, WithoutBlocksTheLeastImportantYields) {
+  // 24 tokens in six blocks; each sequence comes to take three.
+  Simulation simulation({.max_rows = 64,
+                         .max_seqs = 4,
+                         .max_logits = 64,
+                         .num_blocks = 6,
+                         .block_size = kBlock,
+                         .prefix_caching = false});
+  simulation.submit(tokens(7, 0), 5, false, 5);
+  simulation.submit(tokens(7, 100), 5, false, 5);
+  EXPECT_EQ(members(simulation.step()), "1 2");
+  simulation.submit(tokens(11, 200), 1, false, 0);
+  EXPECT_EQ(members(simulation.step()), "1 3");
+  simulation.run_to_end();
+  EXPECT_EQ(simulation.num_finished, 3);
 }
 
 TEST(Scheduler, ASharedPrefixIsComputedOnce) {
@@ -346,8 +441,12 @@ TEST(Scheduler, RandomTrafficKeepsEveryInvariant) {
           for (TokenId id : tokens(pick(1, 4), TokenId(2000 + pick(0, 2)))) prompt.push_back(id);
         // At most 32 tokens of KV in all: 8 blocks of 4.
         const std::int64_t room = 33 - std::int64_t(prompt.size());
-        simulation.submit(prompt, pick(0, std::min<std::int64_t>(room, 12)), pick(0, 7) == 0);
-        ++submitted;
+        const std::int64_t max_tokens = pick(0, std::min<std::int64_t>(room, 12));
+        const std::int64_t priority = seed % 3 == 0 ? pick(-1, 1) : 0;
+        const std::int64_t choices = pick(0, 3) == 0 ? pick(1, 8) : 1;
+        for (std::int64_t choice = 0; choice < choices; ++choice)
+          simulation.submit(prompt, max_tokens, pick(0, 7) == 0, priority, choice);
+        submitted += choices;
       }
       if (pick(0, 15) == 0 && !simulation.sequences().empty()) {
         auto victim = simulation.sequences().begin();

@@ -8,7 +8,8 @@
 namespace isotope::engine {
 
 Sequence::Sequence(std::uint64_t number, Request request, SequenceSetup setup)
-    : number_(number),
+    : order_{request.priority, setup.turn, number},
+      choice_(request.choice),
       params_(std::move(request.params)),
       seed_(params_.seed.value_or(setup.seed)),
       block_size_(setup.block_size),

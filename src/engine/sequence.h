@@ -1,6 +1,7 @@
 // One request on its way: its tokens, how far they are computed, and the blocks that hold them.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -21,6 +22,17 @@ struct SequenceSetup {
   std::int64_t max_model_len = 0;
   std::vector<TokenId> stop_ids;  ///< end the answer: end-of-sequence and stop tokens
   std::uint64_t seed = 0;         ///< for requests without their own
+  std::uint64_t turn = 0;         ///< as Order::turn
+};
+
+/// Who comes first, when not all can: lower ones. Fixed at submission, so that of two sequences it
+/// is always the same one that yields.
+struct Order {
+  std::int64_t priority = 0;
+  std::uint64_t turn = 0;  ///< of arrival; choices of one request take turns with later requests
+  std::uint64_t number = 0;
+
+  friend auto operator<=>(const Order&, const Order&) = default;
 };
 
 /// Invariant: 0 ≤ num_computed ≤ num_tokens, 1 ≤ num_prompt ≤ num_tokens, and the blocks have room
@@ -30,7 +42,10 @@ class Sequence {
   Sequence(std::uint64_t number, Request request, SequenceSetup setup);
 
   /// Requests are numbered as they arrive; a lower number is older.
-  std::uint64_t number() const { return number_; }
+  std::uint64_t number() const { return order_.number; }
+  const Order& order() const { return order_; }
+  /// As Request::choice.
+  std::int64_t choice() const { return choice_; }
   const SamplingParams& params() const { return params_; }
   std::uint64_t seed() const { return seed_; }
   const std::vector<TokenId>& stop_ids() const { return stop_ids_; }
@@ -39,6 +54,8 @@ class Sequence {
   std::int64_t num_prompt() const { return num_prompt_; }
   std::int64_t num_tokens() const { return std::int64_t(tokens_.size()); }
   std::int64_t num_output() const { return num_tokens() - num_prompt_; }
+  /// Prompt and answer at its longest.
+  std::int64_t most_tokens() const { return num_prompt_ + params_.max_tokens; }
   /// Tokens whose keys and values are in the cache; they are the first ones.
   std::int64_t num_computed() const { return num_computed_; }
   std::int64_t num_remaining() const { return num_tokens() - num_computed_; }
@@ -91,7 +108,8 @@ class Sequence {
   std::int64_t prompt_logprobs_end() const { return params_.prompt_logprobs ? num_prompt_ : 0; }
   void check() const;
 
-  std::uint64_t number_;
+  Order order_;
+  std::int64_t choice_;
   SamplingParams params_;
   std::uint64_t seed_;
   std::int64_t block_size_, max_model_len_;
