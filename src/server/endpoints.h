@@ -28,6 +28,8 @@ struct Call {
 
 std::unique_ptr<Exchange> complete(const Call& call);
 std::unique_ptr<Exchange> chat(const Call& call);
+std::unique_ptr<Exchange> respond(const Call& call);
+std::unique_ptr<Exchange> answer_messages(const Call& call);
 std::unique_ptr<Exchange> count_message_tokens(const Call& call);
 std::unique_ptr<Exchange> tokenize(const Call& call);
 std::unique_ptr<Exchange> detokenize(const Call& call);

@@ -15,6 +15,8 @@ struct Entry {
 constexpr Entry kEntries[] = {
     {"POST", "/v1/chat/completions", nullptr, chat, false},
     {"POST", "/v1/completions", nullptr, complete, false},
+    {"POST", "/v1/responses", nullptr, respond, false},
+    {"POST", "/v1/messages", nullptr, answer_messages, false},
     {"POST", "/v1/messages/count_tokens", nullptr, count_message_tokens, false},
     {"GET", "/v1/models", list_models, nullptr, false},
     {"POST", "/tokenize", nullptr, tokenize, false},

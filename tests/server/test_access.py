@@ -26,7 +26,8 @@ def test_each_key_opens(guarded):
         with pytest.raises(openai.AuthenticationError):
             guarded.client(key).models.list()
         with pytest.raises(anthropic.AuthenticationError):
-            anthropic.Anthropic(base_url=guarded.url, api_key=key, max_retries=0).models.list()
+            anthropic.Anthropic(base_url=guarded.url, api_key=key, max_retries=0).messages.create(
+                model=NAME, max_tokens=1, messages=[{"role": "user", "content": "x"}])
     assert httpx.post(guarded.url + "/tokenize", json={"prompt": "x"}).status_code == 401
     for path in ["/health", "/version", "/metrics"]:
         assert httpx.get(guarded.url + path).status_code == 200
