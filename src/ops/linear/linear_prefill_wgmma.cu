@@ -102,28 +102,29 @@ ISOTOPE_DEVICE void copy_weights(const PrefillParams& p, const Shared& shared, i
   }
 }
 
+/// Of the input.
+ISOTOPE_DEVICE int first_row(const PrefillParams& p, const PrefillTile& tile) {
+  return min(tile.row * kRows, (p.rows - 1) / kRows * kRows);
+}
+
 ISOTOPE_DEVICE void copy_inputs(const PrefillParams& p, const Shared& shared, int slot, const PrefillTile& tile, int kb) {
-  const int row = min(tile.row * kRows, (p.rows - 1) / kRows * kRows);
+  const int row = first_row(p, tile);
   const u8* const from = static_cast<const u8*>(p.a) + (i64(row / 128) * p.k_blocks + kb) * 16384 + row % 128 * 128;
 #pragma unroll
   for (int t = 0; t < kTerms; ++t)
     bulk_copy(shared_address(shared.stage(slot)) + t * kTermBytes, from + t * p.a_term_bytes, kTermBytes,
               shared.full(slot));
-  if constexpr (kFp8)
-    bulk_copy(shared_address(shared.row_scales(slot)), p.a_scales + kb * p.a_scale_stride + row, kRows * 4,
-              shared.full(slot));
 }
 
 /// One thread: fills the ring. The first weights are fetched while the launch before this one still runs.
 ISOTOPE_DEVICE void copy_tiles(const PrefillParams& p, const Shared& shared) {
-  constexpr u32 kBytes = kStageBytes + (kFp8 ? kRows * 4 : 0);
   int ahead = 0;
   Ring ring;
   bool first = true;
   for_tiles(p, [&](const PrefillTile& tile) {
     if (first) {
       for (; ahead < kStages && ahead < p.k_blocks; ++ahead) {
-        barrier_arrive_expect(shared.full(ahead), kBytes);
+        barrier_arrive_expect(shared.full(ahead), kStageBytes);
         copy_weights(p, shared, ahead, tile, ahead);
       }
       wait_for_predecessor();
@@ -132,7 +133,7 @@ ISOTOPE_DEVICE void copy_tiles(const PrefillParams& p, const Shared& shared) {
     for (int kb = 0; kb < p.k_blocks; ++kb, ring.next()) {
       if (!first || kb >= ahead) {
         wait_empty(shared, ring);
-        barrier_arrive_expect(shared.full(ring.slot), kBytes);
+        barrier_arrive_expect(shared.full(ring.slot), kStageBytes);
         copy_weights(p, shared, ring.slot, tile, kb);
       }
       copy_inputs(p, shared, ring.slot, tile, kb);
@@ -141,39 +142,45 @@ ISOTOPE_DEVICE void copy_tiles(const PrefillParams& p, const Shared& shared) {
   });
 }
 
-/// One warp: the weight scales of each stage, which lie scattered.
+/// One warp: the scales of each stage. Those of the weights lie scattered; those of the rows do not, but copies in bulk that meet
+/// copies of another block at a barrier are more than compute-sanitizer's racecheck can follow.
 ISOTOPE_DEVICE void copy_scales(const PrefillParams& p, const Shared& shared) {
   constexpr int kEach = (kWeightScales + kWarp - 1) / kWarp;
   const int last = p.w_tiles * (kScales == prefill_scales_block ? 16 : 128) - 1;
   Ring ring;
+  wait_for_predecessor();
   for_tiles(p, [&](const PrefillTile& tile) {
+    const float* rows = p.a_scales + first_row(p, tile) + lane_index();
     const float* from[kEach + 1];
 #pragma unroll
     for (int i = 0; i < kEach; ++i)
       from[i] = p.w_scales + i64(min(tile.column * kWeightScales + i * kWarp + lane_index(), last)) * p.k_blocks;
     for (int kb = 0; kb < p.k_blocks; ++kb, ring.next()) {
-      float scale[kEach + 1];
+      float scale[kEach + 1], row_scale[kRows / kWarp];
+#pragma unroll
+      for (int i = 0; i < kRows / kWarp; ++i) row_scale[i] = rows[i64(kb) * p.a_scale_stride + i * kWarp];
 #pragma unroll
       for (int i = 0; i < kEach; ++i) scale[i] = from[i][kb];
       wait_empty(shared, ring);
 #pragma unroll
+      for (int i = 0; i < kRows / kWarp; ++i) shared.row_scales(ring.slot)[i * kWarp + lane_index()] = row_scale[i];
+#pragma unroll
       for (int i = 0; i < kEach; ++i)
         if (i * kWarp + lane_index() < kWeightScales) shared.weight_scales(ring.slot)[i * kWarp + lane_index()] = scale[i];
-      warp_barrier();
-      if (lane_index() == 0) barrier_arrive(shared.full(ring.slot));
+      barrier_arrive(shared.full(ring.slot));
     }
   });
 }
 
-/// A warp is done with a stage, in every block whose copies fill it.
+/// A warp is done with a stage, in every block whose copies fill it. Who read scales, which a warp of this block writes, arrives
+/// itself: compute-sanitizer's racecheck does not see that a lane arrives for its warp.
 ISOTOPE_DEVICE void release(const Shared& shared, int slot) {
   warp_barrier();
-  if constexpr (kCluster > 1) {
-    if (lane_index() < kCluster) barrier_arrive_at(shared.empty(slot), lane_index());
-  } else {
-    if (lane_index() == 0) barrier_arrive(shared.empty(slot));
-  }
+  if (kFp8 || lane_index() == 0) barrier_arrive(shared.empty(slot));
+  if constexpr (kCluster > 1)
+    if (lane_index() < kCluster && lane_index() != cluster_rank()) barrier_arrive_at(shared.empty(slot), lane_index());
 }
+constexpr int kReleases = kGroups * 4 * ((kFp8 ? kWarp : 1) + kCluster - 1);
 
 using Sums = float[kPart / 8][4];
 
@@ -298,8 +305,8 @@ ISOTOPE_DEVICE void product(const PrefillParams& p) {
   const Shared shared{dynamic_shared()};
   if (thread_index() == 0) {
     for (int slot = 0; slot < kStages; ++slot) {
-      barrier_init(shared.full(slot), kWeightScales > 0 ? 2 : 1);
-      barrier_init(shared.empty(slot), kGroups * 4 * kCluster);
+      barrier_init(shared.full(slot), 1 + (kFp8 ? kWarp : 0));
+      barrier_init(shared.empty(slot), kReleases);
     }
     barrier_init_done();
   }
@@ -313,7 +320,7 @@ ISOTOPE_DEVICE void product(const PrefillParams& p) {
     if constexpr (kGroups == 2) fewer_registers<40>();
     if (warp_index() % 4 == 0) {
       if (lane_index() == 0) copy_tiles(p, shared);
-    } else if (warp_index() % 4 == 1 && kWeightScales > 0) {
+    } else if (warp_index() % 4 == 1 && kFp8) {
       copy_scales(p, shared);
     }
     warp_barrier();

@@ -147,8 +147,7 @@ ISOTOPE_DEVICE void copy_scales(const LinearDecodeParams& p, const Shared& share
 #pragma unroll
     for (int i = 0; i < kEach; ++i)
       if (i * kWarp + lane_index() < kStageScales) shared.scales(ring.slot)[i * kWarp + lane_index()] = scale[i];
-    warp_barrier();
-    if (lane_index() == 0) barrier_arrive(shared.full(ring.slot));
+    barrier_arrive(shared.full(ring.slot));
   }
 }
 
@@ -195,10 +194,28 @@ ISOTOPE_DEVICE void wait_products(Sums& sums, Weights& w) {
   hold(w);
 }
 
-/// A warp is done with a stage.
+/// A warp is done with a stage. Who read scales, which a warp writes, arrives itself: racecheck does not see that a lane arrives for
+/// its warp.
 ISOTOPE_DEVICE void release(const Shared& shared, int slot) {
   warp_barrier();
-  if (lane_index() == 0) barrier_arrive(shared.empty(slot));
+  if (kScales == 2 || lane_index() == 0) barrier_arrive(shared.empty(slot));
+}
+
+/// Scales of the rows of accumulators 0 and 1, 2 and 3.
+ISOTOPE_DEVICE void stage_scales(const Shared& shared, int slot, float& low, float& high) {
+  if constexpr (kScales == 2) {
+    const float* scales = shared.scales(slot) + warp_index() * 16 + lane_index() / 4;
+    low = scales[0];
+    high = scales[8];
+  } else {
+    low = high = 0.0f;
+    if (lane_index() == 0) {
+      low = shared.scales(slot)[warp_index() * 2];
+      high = shared.scales(slot)[warp_index() * 2 + 1];
+    }
+    low = shuffle(low, 0);
+    high = shuffle(high, 0);
+  }
 }
 
 /// sums += the ring's tile of k, whose weights are in `now`; if there are more, those of the next come to `next` meanwhile.
@@ -206,10 +223,10 @@ ISOTOPE_DEVICE void add_tile(const Shared& shared, Ring& ring, bool more, Weight
   const int slot = ring.slot;
   const u32 inputs = shared_address(shared.inputs(slot)) + (kSplit ? warp_group() * kInputBytes : 0);
   if constexpr (kScaledTiles) {
-    const int scale_row = kScales == 2 ? warp_index() * 16 + lane_index() / 4 : warp_index() * 2;
-    const float low = shared.scales(slot)[scale_row], high = shared.scales(slot)[scale_row + (kScales == 2 ? 8 : 1)];
     Sums acc;
     queue_products(acc, now, inputs, false);
+    float low, high;
+    stage_scales(shared, slot, low, high);
     ring.next();
     if (more) load_weights(shared, ring, next);
     wait_products(acc, now);
@@ -244,14 +261,18 @@ ISOTOPE_DEVICE void add_tiles(const Shared& shared, Ring& ring, int tiles, int s
   }
 }
 
-/// All multiplying threads of all blocks of the cluster have come here before any goes on from meet_end with the same barrier.
+/// All multiplying threads of all blocks of the cluster have come to meet_begin before any leaves meet_end with the same barrier.
+/// One thread waits for the others' blocks and a barrier of this block passes it on: what compute-sanitizer's racecheck can follow.
 ISOTOPE_DEVICE void meet_begin(u32 barrier) {
   named_barrier<1, kProductThreads>();
   if constexpr (kBlocks > 1)
     if (thread_index() < kBlocks) barrier_arrive_at(barrier, thread_index());
 }
 ISOTOPE_DEVICE void meet_end(u32 barrier, u32 parity) {
-  if constexpr (kBlocks > 1) barrier_wait_cluster(barrier, parity);
+  if constexpr (kBlocks > 1) {
+    if (thread_index() == 0) barrier_wait_cluster(barrier, parity);
+    named_barrier<1, kProductThreads>();
+  }
 }
 
 /// The sums of the groups meet, in their order. A unit is a gate and an up of each lane, accumulators i and i + 2 of a tile
@@ -326,8 +347,8 @@ ISOTOPE_DEVICE void product(const LinearDecodeParams& p) {
   const Shared shared{dynamic_shared()};
   if (thread_index() == 0) {
     for (int slot = 0; slot < kStages; ++slot) {
-      barrier_init(shared.full(slot), kStageScales > 0 ? 2 : 1);
-      barrier_init(shared.empty(slot), kProductWarps);
+      barrier_init(shared.full(slot), 1 + (kStageScales > 0 ? kWarp : 0));
+      barrier_init(shared.empty(slot), kScales == 2 ? kProductThreads : kProductWarps);
     }
     barrier_init(shared.sums_full(), kBlocks);
     barrier_init(shared.sums_empty(), kBlocks);
