@@ -39,6 +39,7 @@ struct GrammarList {
   std::vector<Element> elements;
   GrammarExpr separator;
   GrammarExpr rest;                        ///< index -1: nothing else follows
+  GrammarExpr more;                        ///< the builder's: separator and rest
   std::int32_t min = 0, max = kUnbounded;  ///< elements in all
 };
 
@@ -52,6 +53,7 @@ class Grammar {
     bytes,         ///< one byte of [lo, hi]
     token,         ///< the token `value`, whatever its bytes
     repeat,        ///< the child, lo to hi times
+    multiple,      ///< decimal digits of a multiple of `value`
     list,          ///< lists[value]
     call,          ///< rules[value]
     both,          ///< texts of both children, which call no rules and have no tokens
@@ -80,7 +82,7 @@ class Grammar {
   std::int32_t root_ = -1;
 };
 
-/// Errors of all members: invalid_argument if the grammar grows beyond kMaxGrammarNodes.
+/// Errors of all members: invalid_argument if the grammar grows beyond these limits.
 class GrammarBuilder {
  public:
   GrammarExpr literal(std::string_view bytes);
@@ -101,6 +103,8 @@ class GrammarBuilder {
   GrammarExpr repeat(GrammarExpr part, std::int32_t min, std::int32_t max = kUnbounded);
   GrammarExpr optional(GrammarExpr part) { return repeat(part, 0, 1); }
   GrammarExpr list(GrammarList list);
+  /// Decimal digits, perhaps with zeros in front, that write a multiple of `divisor` > 0.
+  GrammarExpr digits_of_multiple(std::int32_t divisor);
   /// Texts of both; of the first that are none of the second. The parts call no rules and have no
   /// tokens.
   GrammarExpr both(GrammarExpr a, GrammarExpr b);
@@ -127,6 +131,6 @@ class GrammarBuilder {
   Grammar grammar_;
 };
 
-inline constexpr std::size_t kMaxGrammarNodes = 400'000;
+inline constexpr std::size_t kMaxGrammarNodes = 400'000, kMaxGrammarRules = 5000;
 
 }  // namespace isotope::text
