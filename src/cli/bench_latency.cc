@@ -6,12 +6,12 @@
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <chrono>
-#include <fstream>
 #include <iostream>
 #include <numeric>
 #include <random>
 
 #include "base/json.h"
+#include "cli/bench/write_file.h"
 #include "cli/model_flags.h"
 #include "cli/progress.h"
 #include "models/model.h"
@@ -288,10 +288,7 @@ int run_latency(const LatencyFlags& flags) {
     std::cout << json::serialize(report) << "\n";
     return 0;
   }
-  std::ofstream file(flags.json);
-  file << json::serialize(report) << "\n";
-  file.close();
-  if (!file) fail(ErrorCode::invalid_argument, "--json {}: cannot be written", flags.json);
+  write_file(flags.json, json::serialize(report) + "\n", "--json");
   return 0;
 }
 

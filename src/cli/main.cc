@@ -19,6 +19,7 @@ Examples:
   isotope chat  --model DIR
   isotope serve --model DIR --port 8000
   isotope bench latency --model DIR --batch-size 1,8,32
+  isotope bench serve --port 8000 --max-concurrency 1,8,32
   isotope quantize DIR DIR-FP8
   isotope info  DIR
 
