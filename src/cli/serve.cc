@@ -51,7 +51,8 @@ int run(ServeFlags& flags) {
   log_plan(model->engine->info());
   server::Server server(*model, flags.server);
   std::cout << "Serving " << model->name << " on http://" << flags.server.host << ":"
-            << server.port() << std::endl;
+            << server.port() << (flags.server.web_page ? " (open it in a browser to chat)" : "")
+            << std::endl;
   server.run();
   return 0;
 }
@@ -101,6 +102,7 @@ void add_serve(CLI::App& app, Action& action) {
   command.add_option("--port", flags->server.port, "Port (0: any free one)")->capture_default_str();
   command.get_option("--served-model-name")->expected(1, kMaxWords);
   add_access_flags(command, flags->server);
+  command.add_flag("!--no-web-page", flags->server.web_page, "Serve no chat page at /");
   command
       .add_option("--shutdown-timeout", flags->server.shutdown_seconds,
                   "Seconds that running requests may take to finish after SIGTERM")

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "server/access.h"
+#include "server/web_page.h"
 
 namespace isotope::server {
 namespace {
@@ -64,6 +65,25 @@ std::string printable(std::string_view text, std::size_t limit) {
 
 bool is_http_error(boost::system::error_code error) {
   return error.category() == http::make_error_code(http::error::bad_method).category();
+}
+
+/// The page's relative links need the slash that people leave out.
+Route redirect(std::string location) {
+  return {.show =
+              [location = std::move(location)](const Service&) {
+                return Response{.status = 308,
+                                .content_type = "text/plain",
+                                .headers = {{"Location", location}}};
+              },
+          .open = true};
+}
+
+/// Whether the client has this response already, by its ETag.
+bool is_known(const Response& response, std::string_view if_none_match) {
+  if (if_none_match.empty() || response.status != 200) return false;
+  return std::any_of(response.headers.begin(), response.headers.end(), [&](const auto& field) {
+    return field.first == "ETag" && matches_etag(if_none_match, field.second);
+  });
 }
 
 }  // namespace
@@ -173,6 +193,7 @@ void Connection::begin(const Parser& parser) {
   current_.target = std::string(request.target());
   current_.id = request_id({});
   current_.origin = std::string(request[http::field::origin]);
+  current_.if_none_match = std::string(request[http::field::if_none_match]);
   current_.error_form = error_form(without_root(current_.target, host_.options.root_path));
   current_.chunked = request.version() >= 11;
   current_.keep_alive = request.keep_alive() && !host_.stopping;
@@ -190,6 +211,8 @@ Route Connection::route_of(const Parser& parser) {
       return response;
     }};
   }
+  const std::string& root = host_.options.root_path;
+  if (!root.empty() && current_.target == root) return redirect(root + "/");
   Route route = find_route(current_.method, without_root(current_.target, host_.options.root_path));
   if (!route.open)
     check_key(host_.options.api_keys, request[http::field::authorization], request["x-api-key"]);
@@ -248,6 +271,7 @@ asio::awaitable<bool> Connection::answer(const Route& route, std::string body) {
       refusal = to_api_error(std::current_exception());
     }
     if (refusal) co_return co_await send_error(*refusal);
+    if (is_known(shown, current_.if_none_match)) shown.status = 304;
     co_return co_await send(shown);
   }
   if (host_.stopping) co_return co_await send_error(ApiError(503, "the server is shutting down"));
@@ -335,7 +359,7 @@ asio::awaitable<bool> Connection::send(const Response& response, const std::stri
     bytes += fmt::format("{}: {}\r\n", name, value);
   bytes += fmt::format("Content-Length: {}\r\n", response.body.size());
   bytes += keep_alive ? "\r\n" : "Connection: close\r\n\r\n";
-  if (current_.method != "HEAD") bytes += response.body;
+  if (current_.method != "HEAD" && response.status != 304) bytes += response.body;
   const bool sent = co_await write(bytes);
   co_await stop_watching();
   if (sent && !keep_alive) co_await linger();

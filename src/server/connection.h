@@ -65,7 +65,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using Parser = http::request_parser<http::string_body>;
   /// The request under way, as far as answering and logging it need it.
   struct Current {
-    std::string method, target, id, origin;
+    std::string method, target, id, origin, if_none_match;
     ErrorForm error_form = ErrorForm::openai;
     bool keep_alive = false, chunked = true;
     std::chrono::steady_clock::time_point begin;

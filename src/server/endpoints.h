@@ -17,6 +17,8 @@ struct Service {
   ModelLimits limits;
   std::string version;
   std::int64_t started = 0;  ///< Unix time, the model's "created"
+  bool web_page = true;
+  bool thinking_switch = false;  ///< the chat template heeds enable_thinking
 };
 
 /// A POST, as an endpoint sees it.
@@ -37,6 +39,10 @@ std::unique_ptr<Exchange> detokenize(const Call& call);
 Response list_models(const Service& service);
 /// Errors: ApiError 404 for another name than the served model's.
 Response show_model(const Service& service, std::string_view name);
+/// What the server has and how busy it is, for the chat page.
+Response show_status(const Service& service);
+/// Errors: ApiError 404 if there is no such file, or no page.
+Response show_web_page(const Service& service, std::string_view path);
 Response show_health(const Service& service);
 Response show_version(const Service& service);
 /// Prometheus text with vLLM's names.

@@ -63,6 +63,23 @@ std::vector<TokenId> prepare_chat(const ServedModel& model, const ModelLimits& l
   return prompt;
 }
 
+bool has_thinking_switch(const ServedModel& model) {
+  if (!model.chat_template) return false;
+  const auto rendered = [&](bool thinking) {
+    Conversation conversation;
+    conversation.variables["messages"] =
+        json::array{json::object{{"role", "user"}, {"content", "x"}}};
+    conversation.variables["add_generation_prompt"] = true;
+    conversation.variables["enable_thinking"] = thinking;
+    return render(model, std::move(conversation));
+  };
+  try {
+    return rendered(true) != rendered(false);
+  } catch (const ApiError&) {
+    return false;  // a template that refuses the simplest of conversations
+  }
+}
+
 std::vector<TokenId> encode(const ServedModel& model, const ModelLimits& limits,
                             std::string_view text, bool add_special_tokens,
                             std::string_view param) {

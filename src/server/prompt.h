@@ -21,6 +21,9 @@ std::string render(const ServedModel& model, Conversation conversation);
 std::vector<TokenId> prepare_chat(const ServedModel& model, const ModelLimits& limits,
                                   ChatRequest& request);
 
+/// Whether the model's template heeds "enable_thinking" in chat_template_kwargs.
+bool has_thinking_switch(const ServedModel& model);
+
 /// Tokens of `text`. Errors: ApiError 400 naming `param` if there are none or surely more than the
 /// context holds.
 std::vector<TokenId> encode(const ServedModel& model, const ModelLimits& limits,

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include "server/web_page.h"
+
 namespace isotope::server {
 namespace {
 
@@ -21,6 +23,7 @@ constexpr Entry kEntries[] = {
     {"GET", "/v1/models", list_models, nullptr, false},
     {"POST", "/tokenize", nullptr, tokenize, false},
     {"POST", "/detokenize", nullptr, detokenize, false},
+    {"GET", "/v1/status", show_status, nullptr, false},
     {"GET", "/health", show_health, nullptr, true},
     {"GET", "/version", show_version, nullptr, true},
     {"GET", "/metrics", show_metrics, nullptr, true},
@@ -112,6 +115,12 @@ Route find_route(std::string_view method, std::string_view target) {
     check_method(method, "GET", path);
     return {.show = [name = percent_decode(path.substr(kModelPrefix.size()))](
                         const Service& service) { return show_model(service, name); }};
+  }
+  if (is_web_page_path(path)) {
+    check_method(method, "GET", path);
+    return {.show = [path = std::string(path)](
+                        const Service& service) { return show_web_page(service, path); },
+            .open = true};
   }
   std::string known;
   for (const Entry& entry : kEntries) known += fmt::format(" {}", entry.path);

@@ -25,7 +25,8 @@ TEST(Router, FindsEndpoints) {
 }
 
 TEST(Router, RefusesOthers) {
-  EXPECT_EQ(status_of("GET", "/"), 404);
+  EXPECT_EQ(status_of("GET", "/nothing"), 404);
+  EXPECT_EQ(status_of("POST", "/"), 405);
   EXPECT_EQ(status_of("GET", "/v1/models2"), 404);
   EXPECT_EQ(status_of("POST", "/v1/completions/"), 404);
   EXPECT_EQ(status_of("GET", "/v1/completions"), 405);
@@ -60,10 +61,11 @@ TEST(Router, TellsErrorsInTheFormOfTheProtocol) {
   EXPECT_EQ(error_form("/v1/chat/completions"), ErrorForm::openai);
 }
 
-TEST(Router, OnlyProbesAreOpen) {
-  for (const char* path : {"/health", "/version", "/metrics"})
+TEST(Router, OnlyProbesAndThePageAreOpen) {
+  for (const char* path : {"/health", "/version", "/metrics", "/", "/web/app.js"})
     EXPECT_TRUE(find_route("GET", path).open) << path;
   EXPECT_FALSE(find_route("GET", "/v1/models").open);
+  EXPECT_FALSE(find_route("GET", "/v1/status").open);
   EXPECT_FALSE(find_route("GET", "/v1/models/m").open);
   for (const char* path : {"/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"})
     EXPECT_FALSE(find_route("POST", path).open) << path;

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "server/access.h"
 #include "server/connection.h"
+#include "server/prompt.h"
 #include "server/usage.h"
 
 namespace isotope::server {
@@ -51,7 +52,8 @@ class Server::Impl {
  public:
   Impl(ServedModel& model, ServerOptions options)
       : options_(checked(std::move(options))),
-        service_{model, limits_of(model), options_.version, unix_time()},
+        service_{model,       limits_of(model),  options_.version,
+                 unix_time(), options_.web_page, has_thinking_switch(model)},
         host_{service_,
               options_,
               io_,

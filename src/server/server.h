@@ -19,6 +19,7 @@ struct ServerOptions {
   CorsOptions cors;
   std::string root_path;  ///< what a proxy puts in front of all paths
   std::string version;
+  bool web_page = true;  ///< the chat page at "/"
   std::size_t max_body_bytes = std::size_t(32) << 20;
   int shutdown_seconds = 10;  ///< how long running requests may take to finish after SIGTERM
 };

@@ -126,7 +126,7 @@ def test_whole_numbers_may_be_written_as_floats(http):
 
 
 def test_paths_and_methods(http):
-    assert http.get("/").status_code == 404
+    assert http.get("/nothing").status_code == 404
     assert http.get("/v1/engines").json()["error"]["type"] == "invalid_request_error"
     refused = http.get(COMPLETION)
     assert refused.status_code == 405 and refused.headers["Allow"] == "POST"
