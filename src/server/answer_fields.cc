@@ -15,10 +15,21 @@ constexpr std::int64_t kMaxInt32 = std::numeric_limits<std::int32_t>::max();
 
 /// Fields of OpenAI's or vLLM's protocol that would change the answer and are not served.
 constexpr std::string_view kUnsupported[] = {
-    "use_beam_search",    "guided_json",         "guided_regex",           "guided_choice",
-    "guided_grammar",     "structured_outputs",  "structural_tag",         "allowed_token_ids",
-    "bad_words",          "logits_processors",   "truncate_prompt_tokens", "prompt_embeds",
-    "kv_transfer_params", "mm_processor_kwargs",
+    "use_beam_search",
+    "guided_json",
+    "guided_regex",
+    "guided_choice",
+    "guided_grammar",
+    "structured_outputs",
+    "structural_tag",
+    "allowed_token_ids",
+    "bad_words",
+    "logits_processors",
+    "truncate_prompt_tokens",
+    "prompt_embeds",
+    "kv_transfer_params",
+    "mm_processor_kwargs",
+    "cache_salt",
 };
 
 std::vector<std::string> read_stop(const RequestFields& fields) {
@@ -101,6 +112,8 @@ void read_stream_options(const RequestFields& fields, AnswerFields& answer) {
   if (!answer.stream) fields.reject("stream_options", "is only allowed with \"stream\": true");
   const RequestFields options(*value, fields.path("stream_options"));
   answer.include_usage = options.boolean("include_usage").value_or(false);
+  answer.continuous_usage =
+      answer.include_usage && options.boolean("continuous_usage_stats").value_or(false);
 }
 
 /// Every token stands for at most this many bytes of the prompt. Normalization may compose what it
@@ -153,6 +166,8 @@ AnswerFields read_answer_fields(const RequestFields& fields, const ModelLimits& 
   answer.options.skip_special_tokens = fields.boolean("skip_special_tokens").value_or(true);
   answer.max_tokens = fields.integer("max_tokens", 0, kMaxInt32);
   answer.choices = std::int32_t(fields.integer("n", 1, kMaxChoices).value_or(1));
+  answer.candidates = answer.choices;
+  answer.names_service_tier = fields.has("service_tier");
   answer.return_token_ids = fields.boolean("return_token_ids").value_or(false);
   answer.tokens_as_token_ids = fields.boolean("return_tokens_as_token_ids").value_or(false);
   answer.options.sampling.prompt_logprobs = fields.integer("prompt_logprobs", 0, kMaxLogprobs);

@@ -39,8 +39,10 @@ struct AnswerFields {
   std::optional<std::int64_t> max_tokens;  ///< as asked for
   /// It is an upper bound, and may be more than the context leaves.
   bool max_tokens_is_bound = false;
-  std::int32_t choices = 1;  ///< n
-  bool stream = false, include_usage = false;
+  std::int32_t choices = 1;     ///< n
+  std::int32_t candidates = 1;  ///< generated for every prompt: the choices, or more
+  bool stream = false, include_usage = false, continuous_usage = false;
+  bool names_service_tier = false;  ///< the request does, so the answer does
   bool return_token_ids = false, tokens_as_token_ids = false;
 };
 

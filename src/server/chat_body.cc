@@ -25,7 +25,8 @@ std::string renamed(std::string_view text, std::string_view name, std::string_vi
 }  // namespace
 
 void ChatMessages::add(std::string_view role, std::string_view text, Join join) {
-  const bool same = !messages_.empty() && messages_.back().as_object().at("role").as_string() == role;
+  const bool same =
+      !messages_.empty() && messages_.back().as_object().at("role").as_string() == role;
   if (join == Join::with_same_role && same) {
     append_line(messages_.back().as_object(), "content", text);
   } else {

@@ -23,7 +23,7 @@ class ChatExchange final : public ChunkExchange {
  public:
   ChatExchange(const Service& service, const AnswerFields& fields, std::string_view id,
                std::vector<TokenId> prompt)
-      : ChunkExchange(service.model, fields, fmt::format("chatcmpl-{}", id)) {
+      : ChunkExchange(service, fields, fmt::format("chatcmpl-{}", id)) {
     add_prompt(std::move(prompt));
   }
 

@@ -112,6 +112,7 @@ void check_chat_only_fields(const RequestFields& fields) {
   fields.refuse("function_call", "is not supported; use tool_choice");
   fields.refuse("audio", "is not supported; answers are text");
   fields.refuse("prediction", "is not supported by this server; leave it out");
+  fields.refuse("moderation", "is not supported by this server; leave it out");
   fields.refuse("web_search_options", "is not supported by this server; leave it out");
   fields.refuse("echo", "is not supported here; use /v1/completions");
   fields.refuse("chat_template", "is not accepted from requests; the model's own template is used");

@@ -15,10 +15,11 @@ void append_event(const json::object& object, std::string& out) {
 
 }  // namespace
 
-ChunkExchange::ChunkExchange(ServedModel& model, const AnswerFields& fields, std::string id)
-    : GenerationExchange(model, fields, std::move(id)),
-      logprobs_(*model.tokenizer, fields.tokens_as_token_ids),
-      created_(unix_time()) {}
+ChunkExchange::ChunkExchange(const Service& service, const AnswerFields& fields, std::string id)
+    : GenerationExchange(service.model, fields, std::move(id)),
+      logprobs_(*service.model.tokenizer, fields.tokens_as_token_ids),
+      created_(unix_time()),
+      fingerprint_(service.fingerprint) {}
 
 json::object ChunkExchange::whole() {
   json::object result = body();
@@ -30,7 +31,11 @@ void ChunkExchange::write_piece(Choice& choice, std::int64_t index, Piece piece,
   for (json::object& chunk : chunks(choice, index, std::move(piece))) {
     json::object event = frame(chunk_object());
     event["choices"] = json::array{std::move(chunk)};
-    if (fields_.include_usage) event["usage"] = nullptr;
+    if (fields_.continuous_usage) {
+      event["usage"] = usage().to_json();
+    } else if (fields_.include_usage) {
+      event["usage"] = nullptr;
+    }
     append_event(event, out);
   }
 }
@@ -56,6 +61,8 @@ json::object ChunkExchange::frame(std::string_view object) const {
   result["object"] = object;
   result["created"] = created_;
   result["model"] = fields_.model;
+  result["system_fingerprint"] = fingerprint_;
+  if (fields_.names_service_tier) result["service_tier"] = "default";
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "server/endpoints.h"
 #include "server/generation_exchange.h"
 #include "server/logprobs_json.h"
 
@@ -13,7 +14,7 @@ namespace isotope::server {
 
 class ChunkExchange : public GenerationExchange {
  protected:
-  ChunkExchange(ServedModel& model, const AnswerFields& fields, std::string id);
+  ChunkExchange(const Service& service, const AnswerFields& fields, std::string id);
 
   /// The object that answers as a whole, without usage.
   virtual json::object body() = 0;
@@ -21,7 +22,7 @@ class ChunkExchange : public GenerationExchange {
   virtual std::vector<json::object> chunks(Choice& choice, std::int64_t index, Piece piece) = 0;
   virtual std::string_view chunk_object() const = 0;
 
-  /// {"id", "object", "created", "model"}
+  /// {"id", "object", "created", "model", "system_fingerprint"}
   json::object frame(std::string_view object) const;
   /// "finish_reason" and "stop_reason", null while it runs.
   static void put_finish(const Generation& generation, json::object& out);
@@ -36,6 +37,7 @@ class ChunkExchange : public GenerationExchange {
   void write_error(const ApiError& error, std::string& out) final;
 
   const std::int64_t created_;
+  const std::string fingerprint_;
 };
 
 }  // namespace isotope::server

@@ -12,8 +12,9 @@ namespace {
 class CompletionExchange final : public ChunkExchange {
  public:
   CompletionExchange(const Service& service, const CompletionRequest& request, std::string_view id)
-      : ChunkExchange(service.model, request.answer, fmt::format("cmpl-{}", id)),
+      : ChunkExchange(service, request.answer, fmt::format("cmpl-{}", id)),
         echo_(request.echo),
+        legacy_logprobs_(request.logprobs),
         prompt_logprobs_(request.prompt_logprobs) {}
 
   /// `text` is what echo repeats.
@@ -28,10 +29,33 @@ class CompletionExchange final : public ChunkExchange {
   json::object body() override {
     json::object result = frame("text_completion");
     json::array choices;
-    for (Choice& choice : choices_)
-      choices.push_back(to_json(choice, std::int64_t(choices.size()), choice.whole, true));
+    for (const Choice* choice : best_choices())
+      choices.push_back(to_json(*choice, std::int64_t(choices.size()), choice->whole, true));
     result["choices"] = std::move(choices);
     return result;
+  }
+
+  /// Of every prompt's candidates the likeliest, as many as were asked for: OpenAI's measure is the
+  /// log-probability per token.
+  std::vector<const Choice*> best_choices() const {
+    std::vector<const Choice*> best;
+    const std::ptrdiff_t candidates = fields_.candidates;
+    for (auto first = choices_.begin(); first != choices_.end(); first += candidates) {
+      std::vector<const Choice*> ranked;
+      for (auto choice = first; choice != first + candidates; ++choice) ranked.push_back(&*choice);
+      if (fields_.candidates > fields_.choices)
+        std::stable_sort(ranked.begin(), ranked.end(), [](const Choice* a, const Choice* b) {
+          return mean_logprob(a->whole) > mean_logprob(b->whole);
+        });
+      best.insert(best.end(), ranked.begin(), ranked.begin() + fields_.choices);
+    }
+    return best;
+  }
+
+  static double mean_logprob(const Piece& answer) {
+    double sum = 0;
+    for (const engine::TokenOutput& token : answer.tokens) sum += token.logprobs->logprob;
+    return answer.tokens.empty() ? 0 : sum / double(answer.tokens.size());
   }
 
   std::vector<json::object> chunks(Choice& choice, std::int64_t index, Piece piece) override {
@@ -44,7 +68,7 @@ class CompletionExchange final : public ChunkExchange {
     const bool echoes = echo_ && first;
     result["text"] = echoes ? echo_texts_[choice.prompt] + piece.text : piece.text;
     result["logprobs"] = nullptr;
-    if (fields_.options.sampling.logprobs) result["logprobs"] = legacy(choice, piece, echoes);
+    if (legacy_logprobs_) result["logprobs"] = legacy(choice, piece, echoes);
     put_finish(*choice.generation, result);
     const std::vector<TokenId>& prompt = prompts_[choice.prompt];
     if (prompt_logprobs_)
@@ -58,7 +82,7 @@ class CompletionExchange final : public ChunkExchange {
   }
 
   json::object legacy(const Choice& choice, const Piece& piece, bool echoes) {
-    LogprobsWriter::Legacy legacy(logprobs_, *fields_.options.sampling.logprobs);
+    LogprobsWriter::Legacy legacy(logprobs_, *legacy_logprobs_);
     if (echoes) add_prompt_to(legacy, choice);
     const std::int64_t base = echo_ ? count_characters(echo_texts_[choice.prompt]) : 0;
     for (std::size_t i = 0; i < piece.tokens.size(); ++i) {
@@ -85,7 +109,7 @@ class CompletionExchange final : public ChunkExchange {
   }
 
   const bool echo_;
-  const std::optional<std::int32_t> prompt_logprobs_;
+  const std::optional<std::int32_t> legacy_logprobs_, prompt_logprobs_;
   std::vector<std::string> echo_texts_;  // of each prompt; empty without echo
 };
 

@@ -51,10 +51,26 @@ void read_logprobs(const RequestFields& fields, CompletionRequest& request) {
   // false is what some clients send for "none".
   const json::value* value = fields.find("logprobs");
   if (value && !(value->is_bool() && !value->get_bool()))
-    sampling.logprobs = fields.integer("logprobs", 0, kMaxLogprobs);
+    request.logprobs = fields.integer("logprobs", 0, kMaxLogprobs);
+  sampling.logprobs = request.logprobs;
+  if (request.answer.candidates > request.answer.choices)
+    sampling.logprobs = request.logprobs.value_or(0);
   request.prompt_logprobs = sampling.prompt_logprobs;
-  if (request.echo && sampling.logprobs)
-    sampling.prompt_logprobs = std::max(sampling.prompt_logprobs.value_or(0), *sampling.logprobs);
+  if (request.echo && request.logprobs)
+    sampling.prompt_logprobs = std::max(sampling.prompt_logprobs.value_or(0), *request.logprobs);
+}
+
+void read_candidates(const RequestFields& fields, AnswerFields& answer) {
+  const auto best_of = fields.integer("best_of", 1, kMaxChoices);
+  if (!best_of) return;
+  if (*best_of < answer.choices)
+    fields.reject("best_of",
+                  fmt::format("must be at least n (= {}), not {}", answer.choices, *best_of));
+  if (answer.stream && *best_of > answer.choices)
+    fields.reject("best_of",
+                  "more candidates than n cannot be streamed: the best is known only "
+                  "at the end");
+  answer.candidates = std::int32_t(*best_of);
 }
 
 }  // namespace
@@ -64,17 +80,15 @@ CompletionRequest parse_completion_request(const json::value& body, const ModelL
   CompletionRequest request;
   request.answer = read_answer_fields(fields, limits);
   fields.refuse("suffix", "is not supported by this server; leave it out");
-  const std::int64_t best_of =
-      fields.integer("best_of", 1, kMaxChoices).value_or(request.answer.choices);
-  if (best_of != request.answer.choices)
-    fields.reject("best_of", "is not supported unless it equals n; leave it out");
+  read_candidates(fields, request.answer);
   if (const json::value* format = fields.find("response_format"))
     if (RequestFields(*format, "response_format").string("type").value_or("text") != "text")
       fields.reject("response_format", "only {\"type\": \"text\"} is supported");
   request.prompts = read_prompts(fields, limits);
-  if (std::int64_t(request.prompts.size()) * request.answer.choices > kMaxAnswers)
-    fields.reject("n", fmt::format("{} prompts × n = {} exceed {} answers in one request",
-                                   request.prompts.size(), request.answer.choices, kMaxAnswers));
+  if (std::int64_t(request.prompts.size()) * request.answer.candidates > kMaxAnswers)
+    fields.reject(request.answer.candidates > request.answer.choices ? "best_of" : "n",
+                  fmt::format("{} prompts × {} exceed {} answers in one request",
+                              request.prompts.size(), request.answer.candidates, kMaxAnswers));
   request.echo = fields.boolean("echo").value_or(false);
   request.add_special_tokens = fields.boolean("add_special_tokens").value_or(true);
   read_logprobs(fields, request);

@@ -19,6 +19,8 @@ struct CompletionRequest {
   AnswerFields answer;
   std::vector<CompletionPrompt> prompts;
   bool echo = false;
+  /// As asked; to rank candidates the engine computes them anyway.
+  std::optional<std::int32_t> logprobs;
   /// vLLM's prompt_logprobs, as asked; echo with logprobs makes the engine compute them, too.
   std::optional<std::int32_t> prompt_logprobs;
   bool add_special_tokens = true;

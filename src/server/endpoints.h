@@ -16,6 +16,7 @@ struct Service {
   ServedModel& model;
   ModelLimits limits;
   std::string version;
+  std::string fingerprint;   ///< of what makes equal seeds give equal answers
   std::int64_t started = 0;  ///< Unix time, the model's "created"
   bool web_page = true;
   bool thinking_switch = false;  ///< the chat template heeds enable_thinking

@@ -48,10 +48,10 @@ GenerationExchange::GenerationExchange(ServedModel& model, const AnswerFields& f
     : model_(model), fields_(fields), id_(std::move(id)) {}
 
 void GenerationExchange::add_prompt(std::vector<TokenId> tokens) {
-  if (model_.engine->stats().waiting + fields_.choices > kMaxWaiting)
+  if (model_.engine->stats().waiting + fields_.candidates > kMaxWaiting)
     throw ApiError(429, "too many requests are waiting; try again later")
         .with_header("Retry-After", "1");
-  for (std::int32_t i = 0; i < fields_.choices; ++i) {
+  for (std::int32_t i = 0; i < fields_.candidates; ++i) {
     GenerationOptions options = fields_.options;
     // As in vLLM: the choices of a seeded request differ from each other, and are the same every
     // time.

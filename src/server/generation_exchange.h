@@ -34,7 +34,7 @@ class GenerationExchange : public Exchange {
 
   GenerationExchange(ServedModel& model, const AnswerFields& fields, std::string id);
 
-  /// Submits n generations for a prompt. Errors: those of Engine::submit; ApiError 429 if too much
+  /// Submits the candidates for a prompt. Errors: those of Engine::submit; ApiError 429 if too much
   /// is waiting.
   void add_prompt(std::vector<TokenId> tokens);
 

@@ -124,7 +124,7 @@ TEST(CompletionRequest, RefusesByName) {
       {R"("min_tokens": -1)", "min_tokens"},
       {R"("n": 0)", "n"},
       {R"("n": 129)", "n"},
-      {R"("best_of": 2)", "best_of"},
+      {R"("best_of": 0)", "best_of"},
       {R"("suffix": "x")", "suffix"},
       {R"("logprobs": 21)", "logprobs"},
       {R"("logprobs": true)", "logprobs"},

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "server/access.h"
 #include "server/connection.h"
 #include "server/prompt.h"
@@ -40,6 +41,14 @@ tcp::acceptor listen(asio::io_context& io, const std::string& host, std::uint16_
   }
 }
 
+/// Changes with whatever may change answers: the program, the device, the numbers' formats.
+std::string fingerprint_of(const engine::Engine& engine, const std::string& version) {
+  const engine::EngineInfo& info = engine.info();
+  const std::string parts = fmt::format("{} {} {} {} {}", version, info.family, info.device,
+                                        info.kv_dtype, info.weight_bytes);
+  return "fp_" + hex(sha256(std::as_bytes(std::span(parts)))).substr(0, 10);
+}
+
 ServerOptions checked(ServerOptions options) {
   check_cors_options(options.cors);
   options.root_path = normal_root(options.root_path);
@@ -52,8 +61,13 @@ class Server::Impl {
  public:
   Impl(ServedModel& model, ServerOptions options)
       : options_(checked(std::move(options))),
-        service_{model,       limits_of(model),  options_.version,
-                 unix_time(), options_.web_page, has_thinking_switch(model)},
+        service_{model,
+                 limits_of(model),
+                 options_.version,
+                 fingerprint_of(*model.engine, options_.version),
+                 unix_time(),
+                 options_.web_page,
+                 has_thinking_switch(model)},
         host_{service_,
               options_,
               io_,

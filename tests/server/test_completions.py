@@ -225,3 +225,43 @@ def test_concurrent_requests_get_their_own_answers(client):
 
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(ask, range(48)))
+
+
+def test_best_of_gives_the_likeliest(client):
+    """The candidates are the choices of the same seed; their rank is the mean of their logprobs."""
+    fields = {"temperature": 1.5, "seed": 8, "max_tokens": 12, "stop": ".", "logprobs": 1}
+    candidates = complete(client, n=6, **fields)
+
+    def mean(choice):
+        return sum(choice.logprobs.token_logprobs) / len(choice.logprobs.token_logprobs)
+
+    ranked = sorted(candidates.choices, key=mean, reverse=True)
+    assert ranked[:2] != candidates.choices[:2]
+    best = complete(client, n=2, best_of=6, **fields)
+    assert [choice.text for choice in best.choices] == [choice.text for choice in ranked[:2]]
+    assert [choice.index for choice in best.choices] == [0, 1]
+    assert best.usage.completion_tokens == candidates.usage.completion_tokens, "all of them cost something"
+    unseen = complete(client, best_of=6, **{**fields, "logprobs": None})
+    assert [(choice.text, choice.logprobs) for choice in unseen.choices] == [(ranked[0].text, None)]
+    two = complete(client, prompt=[PROMPT, "One day"], best_of=6, **fields)
+    assert [choice.index for choice in two.choices] == [0, 1] and two.choices[0].text == ranked[0].text
+
+
+def test_usage_in_every_chunk(client):
+    options = {"include_usage": True, "include_obfuscation": True, "continuous_usage_stats": True}
+    chunks = list(complete(client, max_tokens=40, stream=True, extra_body={"ignore_eos": True},
+                           stream_options=options))
+    counts = [chunk.usage.completion_tokens for chunk in chunks]
+    assert counts == sorted(counts) and counts[-1] == 40 and chunks[-1].choices == []
+    assert all(chunk.usage.prompt_tokens == 5 for chunk in chunks)
+
+
+def test_fields_that_mean_nothing_here(client):
+    """Accepted, as there is nothing to obey; a service tier is answered with the only one there is."""
+    answer = complete(client, max_tokens=1, user="u", extra_body={
+        "store": True, "metadata": {"a": "b"}, "safety_identifier": "s", "prompt_cache_key": "k",
+        "prompt_cache_retention": "24h", "service_tier": "flex", "never_heard_of": 1})
+    assert answer.service_tier == "default"
+    assert answer.system_fingerprint.startswith("fp_")
+    plain = complete(client, max_tokens=1)
+    assert "service_tier" not in plain.to_dict() and plain.system_fingerprint == answer.system_fingerprint
