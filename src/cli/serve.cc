@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/model_flags.h"
+#include "cli/parser_flags.h"
 #include "cli/version.h"
 #include "server/server.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 struct ServeFlags {
   ModelFlags model;
+  ParserFlags parsers;
   server::ServerOptions server;
 };
 
@@ -48,6 +50,7 @@ int run(ServeFlags& flags) {
       flags.server.api_keys.emplace_back(key);
   flags.server.version = kVersion;
   const auto model = flags.model.load();
+  flags.parsers.apply(*model);
   log_plan(model->engine->info());
   server::Server server(*model, flags.server);
   std::cout << "Serving " << model->name << " on http://" << flags.server.host << ":"
@@ -98,6 +101,7 @@ void add_serve(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("serve", "Serve a model over the OpenAI protocol");
   const auto flags = std::make_shared<ServeFlags>();
   flags->model.add_to(command);
+  flags->parsers.add_to(command);
   command.add_option("--host", flags->server.host, "Address to listen on")->capture_default_str();
   command.add_option("--port", flags->server.port, "Port (0: any free one)")->capture_default_str();
   command.get_option("--served-model-name")->expected(1, kMaxWords);

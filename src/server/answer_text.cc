@@ -26,23 +26,20 @@ AnswerText::AnswerText(const text::Tokenizer& tokenizer, const GenerationOptions
 Piece AnswerText::push(std::vector<engine::TokenOutput> tokens,
                        std::optional<engine::FinishReason> finished) {
   Piece piece;
-  for (std::size_t i = 0; i < tokens.size() && !stops_.matched(); ++i) {
+  for (std::size_t i = 0; i < tokens.size() && !over(); ++i) {
     ++tokens_;
     piece.text_offsets.push_back(characters_);
     const bool ends_answer = finished == engine::FinishReason::stop && i + 1 == tokens.size();
-    if (!ends_answer || include_stop_text_) append(text_of(tokens[i].id), piece.text);
+    if (!ends_answer || include_stop_text_) append(text_of(tokens[i].id), piece);
   }
   tokens.resize(piece.text_offsets.size());
   piece.tokens = std::move(tokens);
-  if (finished && !stops_.matched()) {
-    append(detokenizer_.finish(), piece.text);
-    piece.text += stops_.finish();
+  if (finished && !over()) {
+    append(detokenizer_.finish(), piece);
+    show(stops_.finish(), piece);
   }
-  if (parsed_) {
-    parsed_->take(piece.text, piece.deltas);
-    if (finished || stops_.matched())
-      parsed_->finish(finished == engine::FinishReason::stop && !stops_.matched(), piece.deltas);
-  }
+  if (parsed_ && (finished || over()))
+    parsed_->finish(finished == engine::FinishReason::stop && !over(), piece.deltas);
   return piece;
 }
 
@@ -52,13 +49,18 @@ std::string AnswerText::text_of(TokenId id) {
   return text;
 }
 
-void AnswerText::append(std::string_view text, std::string& out) {
+void AnswerText::append(std::string_view text, Piece& piece) {
   characters_ += count_characters(text);
   if (tokens_ > min_tokens_) {
-    out += stops_.push(text);
+    show(stops_.push(text), piece);
   } else {
-    out += text;
+    show(text, piece);
   }
+}
+
+void AnswerText::show(std::string_view text, Piece& piece) {
+  piece.text += text;
+  if (parsed_) parsed_->take(text, piece.deltas);
 }
 
 }  // namespace isotope::server

@@ -52,12 +52,15 @@ class AnswerText {
 
   /// The stop string that was found, or nullptr. Nothing follows it.
   const std::string* matched_stop() const { return stops_.matched(); }
+  /// The text says that the answer is over, whatever tokens follow.
+  bool over() const { return stops_.matched() || (parsed_ && parsed_->over()); }
   std::int64_t tokens() const { return tokens_; }
   /// nullptr without GenerationOptions::format.
   const ParsedText* parsed() const { return parsed_ ? &*parsed_ : nullptr; }
 
  private:
-  void append(std::string_view text, std::string& out);
+  void append(std::string_view text, Piece& piece);
+  void show(std::string_view text, Piece& piece);
   std::string text_of(TokenId id);
 
   text::Detokenizer detokenizer_;

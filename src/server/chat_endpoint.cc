@@ -2,7 +2,7 @@
 #include "server/chat_request.h"
 #include "server/chunk_exchange.h"
 #include "server/endpoints.h"
-#include "server/prompt.h"
+#include "server/turn.h"
 
 namespace isotope::server {
 namespace {

@@ -60,8 +60,11 @@ json::object read_message(const json::value& value, std::size_t index) {
     json::array calls = read_tool_calls(message);
     if (!calls.empty()) result["tool_calls"] = std::move(calls);
   }
-  for (const std::string_view field : {"name", "tool_call_id", "reasoning_content"})
+  for (const std::string_view field : {"name", "tool_call_id"})
     if (const auto text = message.string(field)) result[field] = *text;
+  // vLLM's newer and older name; templates know the older one.
+  for (const std::string_view field : {"reasoning", "reasoning_content"})
+    if (const auto text = message.string(field)) result["reasoning_content"] = *text;
   message.refuse("function_call", "is not supported; use tool_calls");
   message.refuse("audio", "is not supported; only text can be sent");
   return result;
@@ -75,25 +78,6 @@ json::array read_messages(const RequestFields& fields) {
   messages.reserve(values->size());
   for (const json::value& value : *values) messages.push_back(read_message(value, messages.size()));
   return messages;
-}
-
-/// Tools go to the template as they came, once it is sure that templates find what they look for.
-void read_tools(const RequestFields& fields, json::object& variables) {
-  const json::array* tools = fields.array("tools", kMaxTools);
-  const json::value* choice = fields.find("tool_choice");
-  if (choice &&
-      !(choice->is_string() && (choice->get_string() == "none" || choice->get_string() == "auto")))
-    fields.reject("tool_choice", "only \"auto\" and \"none\" are supported");
-  if (!tools || tools->empty()) return;
-  for (std::size_t i = 0; i < tools->size(); ++i) {
-    const RequestFields tool((*tools)[i], fmt::format("{}[{}]", fields.path("tools"), i));
-    if (tool.string("type").value_or("") != "function")
-      tool.reject("type", "only \"function\" is supported");
-    if (!tool.has("function")) tool.reject("function", "is missing");
-    const RequestFields function(*tool.find("function"), tool.path("function"));
-    function.required_string("name");
-  }
-  if (!choice || choice->get_string() != "none") variables["tools"] = *tools;
 }
 
 void read_template_arguments(const RequestFields& fields, json::object& variables) {
@@ -146,7 +130,11 @@ Conversation parse_conversation(const RequestFields& fields) {
   read_template_arguments(fields, conversation.variables);
   conversation.variables["messages"] = read_messages(fields);
   conversation.variables["add_generation_prompt"] = generation_prompt;
-  read_tools(fields, conversation.variables);
+  conversation.tools = read_tools(fields);
+  // To the template they go as they came: it is known now that it finds what it looks for.
+  if (!conversation.tools.tools.empty()) conversation.variables["tools"] = *fields.find("tools");
+  conversation.thinking = read_thinking(fields);
+  tell_template(conversation.thinking, conversation.variables);
   return conversation;
 }
 

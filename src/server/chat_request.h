@@ -6,17 +6,20 @@
 #include <string>
 
 #include "server/answer_fields.h"
+#include "server/thinking.h"
+#include "server/tools.h"
 
 namespace isotope::server {
 
 constexpr std::size_t kMaxMessages = 16384;
-constexpr std::size_t kMaxTools = 1024;
 
 /// Where a conversation stands in a request: /v1/chat/completions and /tokenize read it alike.
 struct Conversation {
   /// messages, tools, add_generation_prompt and chat_template_kwargs; the server adds bos_token and
   /// eos_token.
   json::object variables;
+  ToolUse tools;
+  Thinking thinking;
   bool continue_final_message = false;
   bool add_special_tokens = false;      ///< templates write them as text
   std::string_view field = "messages";  ///< what the protocol calls it, for errors

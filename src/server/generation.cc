@@ -52,7 +52,7 @@ Piece Generation::consume(engine::Progress progress) {
   Piece piece = text_.push(std::move(progress.tokens), progress.finished);
   finish_ = progress.finished;
   error_ = std::move(progress.error);
-  if (text_.matched_stop()) {
+  if (text_.over()) {
     if (!finish_) cancel();
     finish_ = engine::FinishReason::stop;
     matched_stop_token_.reset();

@@ -11,6 +11,7 @@
 
 #include "engine/engine.h"
 #include "server/answer_text.h"
+#include "text/answer_syntax.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -27,6 +28,7 @@ struct ServedModel {
   std::unique_ptr<engine::Engine> engine;
   /// generation_config.json's sampling defaults, used where a request says nothing.
   engine::SamplingParams default_sampling;
+  text::AnswerDialect dialect;  ///< of its answers in conversations
 };
 
 /// A generation under way. Not thread-safe; on_ready's callback excepted.

@@ -32,6 +32,8 @@ std::unique_ptr<ServedModel> load_served_model(const engine::EngineOptions& opti
     model->chat_template = text::ChatTemplate::parse(read_file(chat_template, kMaxTemplateBytes),
                                                      chat_template.string());
   }
+  model->dialect =
+      text::dialect_of(*model->tokenizer, model->chat_template ? &*model->chat_template : nullptr);
   model->engine = std::make_unique<engine::Engine>(options);
   const engine::EngineInfo& info = model->engine->info();
   model->default_sampling = info.default_sampling;

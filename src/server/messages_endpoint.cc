@@ -5,6 +5,7 @@
 #include "server/endpoints.h"
 #include "server/messages_request.h"
 #include "server/prompt.h"
+#include "server/turn.h"
 
 namespace isotope::server {
 namespace {

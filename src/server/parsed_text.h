@@ -28,6 +28,8 @@ class ParsedText {
 
   /// Tokens of reasoning so far, markers included.
   std::int64_t reasoning_tokens() const { return reasoning_tokens_; }
+  /// As text::AnswerParser.
+  bool over() const { return parser_.over(); }
   /// The answer called tools, and none of the calls was cut off.
   bool complete_calls() const { return parser_.complete_calls(); }
 

@@ -1,5 +1,7 @@
 #include "server/prompt.h"
 
+#include <utility>
+
 #include "server/api_error.h"
 
 namespace isotope::server {
@@ -7,9 +9,7 @@ namespace {
 
 /// Ends the rendered text right after the last message's content, so that the model goes on writing
 /// it.
-void cut_after_final_message(std::string& rendered, const json::object& variables) {
-  const json::object& last = variables.at("messages").as_array().back().as_object();
-  std::string_view content = last.at("content").as_string();
+void cut_after_final_message(std::string& rendered, std::string_view content) {
   // Templates may strip what they insert.
   const std::size_t end = content.find_last_not_of(" \t\r\n");
   content = content.substr(0, end == std::string_view::npos ? 0 : end + 1);
@@ -21,6 +21,17 @@ void cut_after_final_message(std::string& rendered, const json::object& variable
         400, "continue_final_message: the chat template does not show the last message's text",
         "continue_final_message");
   rendered.resize(position + content.size());
+}
+
+/// Mistral's own templates want reasoning as a part of the content.
+void put_reasoning_into_content(json::object& message) {
+  const json::value reasoning = std::exchange(message["reasoning_content"], nullptr);
+  if (!reasoning.is_string() || reasoning.get_string().empty()) return;
+  json::array parts{json::object{{"type", "thinking"}, {"thinking", reasoning}}};
+  json::value& content = message["content"];
+  if (!content.as_string().empty())
+    parts.push_back(json::object{{"type", "text"}, {"text", content}});
+  content = std::move(parts);
 }
 
 json::value token_spelling(const text::Tokenizer& tokenizer, std::optional<TokenId> id) {
@@ -37,11 +48,18 @@ std::string render(const ServedModel& model, Conversation conversation) {
                                conversation.field, model.name),
                    std::string(conversation.field));
   json::object& variables = conversation.variables;
+  json::array& messages = variables.at("messages").as_array();
+  const std::string final_text(messages.back().at("content").as_string());
+  if (!model.chat_template->mentions("reasoning_content") &&
+      model.chat_template->mentions("'thinking'"))
+    for (json::value& message : messages)
+      if (message.as_object().contains("reasoning_content"))
+        put_reasoning_into_content(message.as_object());
   variables["bos_token"] = token_spelling(*model.tokenizer, model.tokenizer->bos_id());
   variables["eos_token"] = token_spelling(*model.tokenizer, model.tokenizer->eos_id());
   try {
     std::string rendered = model.chat_template->render(variables);
-    if (conversation.continue_final_message) cut_after_final_message(rendered, variables);
+    if (conversation.continue_final_message) cut_after_final_message(rendered, final_text);
     return rendered;
   } catch (const Error& error) {
     throw ApiError(400,
@@ -49,18 +67,6 @@ std::string render(const ServedModel& model, Conversation conversation) {
                                conversation.field, error.what()),
                    std::string(conversation.field));
   }
-}
-
-std::vector<TokenId> prepare_chat(const ServedModel& model, const ModelLimits& limits,
-                                  ChatRequest& request) {
-  const bool add_special_tokens = request.conversation.add_special_tokens;
-  const std::string_view field = request.conversation.field;
-  const std::string text = render(model, std::move(request.conversation));
-  std::vector<TokenId> prompt = encode(model, limits, text, add_special_tokens, field);
-  settle_max_tokens(request.answer, request.max_tokens_field, std::nullopt,
-                    std::int64_t(prompt.size()), limits);
-  request.answer.options.format = text::AnswerFormat();
-  return prompt;
 }
 
 bool has_thinking_switch(const ServedModel& model) {

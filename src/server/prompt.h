@@ -15,12 +15,6 @@ namespace isotope::server {
 /// message, or no template).
 std::string render(const ServedModel& model, Conversation conversation);
 
-/// The prompt of a chat request, rendered and tokenized; what depends on it in request.answer is
-/// settled: the longest answer, and how the answer is to be read. Takes the conversation away.
-/// Errors: ApiError 400, context_length_exceeded among them.
-std::vector<TokenId> prepare_chat(const ServedModel& model, const ModelLimits& limits,
-                                  ChatRequest& request);
-
 /// Whether the model's template heeds "enable_thinking" in chat_template_kwargs.
 bool has_thinking_switch(const ServedModel& model);
 

@@ -281,6 +281,7 @@ TEST(ChatRequest, RefusesByName) {
       {R"("tools": [{"type": "function"}])", "tools[0].function"},
       {R"("tools": [{"type": "browser"}])", "tools[0].type"},
       {R"("tool_choice": "required")", "tool_choice"},
+      {R"("tool_choice": "maybe")", "tool_choice"},
       {R"("tool_choice": {"type": "function", "function": {"name": "f"}})", "tool_choice"},
       {R"("functions": [{"name": "f"}])", "functions"},
       {R"("response_format": {"type": "json_schema"})", "response_format"},

@@ -5,8 +5,8 @@
 #include "server/block_exchange.h"
 #include "server/endpoints.h"
 #include "server/logprobs_json.h"
-#include "server/prompt.h"
 #include "server/responses_request.h"
+#include "server/turn.h"
 
 namespace isotope::server {
 namespace {

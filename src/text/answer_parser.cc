@@ -116,8 +116,10 @@ void AnswerParser::on_text(std::string_view text, AnswerDeltas& out) {
       text.remove_prefix(read);
     } else if (phase_ == Phase::reasoning) {
       return add_reasoning(text, out);
-    } else {
+    } else if (phase_ == Phase::content) {
       return add_content(text, out);
+    } else {
+      return;
     }
   }
 }
@@ -142,7 +144,10 @@ void AnswerParser::on_marker(const MarkerSpelling& marker, AnswerDeltas& out) {
       return add_reasoning(marker.text, out);
     close_reasoning(decided_ - marker.text.size());
   }
-  if (marker.marker == Marker::call_open) {
+  if (phase_ == Phase::over) return;
+  if (marker.marker == Marker::call_open && format_.single_call && calls_ > 0) {
+    phase_ = Phase::over;
+  } else if (marker.marker == Marker::call_open) {
     open_call(marker.text);
   } else if (marker.marker == Marker::reasoning_open && (may_open_ || mistral)) {
     if (!may_open_ && !after_call_) emit(AnswerDelta::Kind::content, held_, 0, out);
@@ -176,7 +181,8 @@ void AnswerParser::add_reasoning(std::string_view text, AnswerDeltas& out) {
   may_open_ = may_open_ && is_space(all);
   const bool qwen3 = format_.reasoning == ReasoningSyntax::qwen3;
   const std::string_view edge = may_open_ ? kSpace : qwen3 ? "\n" : "";
-  emit(AnswerDelta::Kind::reasoning, cut_end(all, edge, held_), 0, out);
+  const std::string_view shown = cut_end(all, edge, held_);
+  if (format_.show_reasoning) emit(AnswerDelta::Kind::reasoning, shown, 0, out);
 }
 
 void AnswerParser::add_content(std::string_view text, AnswerDeltas& out) {

@@ -71,11 +71,13 @@ class AnswerParser {
   std::size_t decided_bytes() const { return decided_; }
 
   std::size_t calls() const { return calls_; }
+  /// A second call began where only one is wanted (AnswerFormat::single_call): the answer is over.
+  bool over() const { return phase_ == Phase::over; }
   /// The answer called tools, and none of the calls was cut off.
   bool complete_calls() const { return calls_ > 0 && !cut_call_; }
 
  private:
-  enum class Phase { reasoning, content, call };
+  enum class Phase { reasoning, content, call, over };
 
   void on_text(std::string_view text, AnswerDeltas& out);
   void on_marker(const MarkerSpelling& marker, AnswerDeltas& out);

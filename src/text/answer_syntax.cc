@@ -1,5 +1,6 @@
 #include "text/answer_syntax.h"
 
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace isotope::text {
@@ -21,6 +22,28 @@ std::vector<MarkerSpelling> marker_spellings(ReasoningSyntax reasoning, ToolCall
     markers.push_back({Marker::call_arguments, "[ARGS]"});
   }
   return markers;
+}
+
+AnswerDialect dialect_of(const Tokenizer& tokenizer, const ChatTemplate* chat_template) {
+  const auto has_tokens = [&](std::string_view a, std::string_view b) {
+    return tokenizer.id_of(a) && tokenizer.id_of(b);
+  };
+  const auto mentions = [&](std::string_view word) {
+    return chat_template && chat_template->mentions(word);
+  };
+  AnswerDialect dialect;
+  if (has_tokens("[THINK]", "[/THINK]")) {
+    dialect.reasoning = ReasoningSyntax::mistral;
+  } else if (mentions("<think>")) {
+    dialect.reasoning = ReasoningSyntax::qwen3;
+    dialect.thinks = mentions("enable_thinking");
+  }
+  if (has_tokens("[TOOL_CALLS]", "[ARGS]")) {
+    dialect.tool_calls = ToolCallSyntax::mistral;
+  } else if (mentions("<tool_call>")) {
+    dialect.tool_calls = ToolCallSyntax::hermes;
+  }
+  return dialect;
 }
 
 void AnswerFormat::find_marker_tokens(const Tokenizer& tokenizer) {

@@ -31,6 +31,16 @@ struct MarkerSpelling {
 /// of them never overlap.
 std::vector<MarkerSpelling> marker_spellings(ReasoningSyntax reasoning, ToolCallSyntax tool_calls);
 
+/// What a model's answers look like.
+struct AnswerDialect {
+  ReasoningSyntax reasoning = ReasoningSyntax::none;
+  ToolCallSyntax tool_calls = ToolCallSyntax::none;
+  bool thinks = false;  ///< the template can switch thinking off, so it is on otherwise
+};
+
+/// By what the template mentions and which control tokens there are. `chat_template` may be null.
+AnswerDialect dialect_of(const Tokenizer& tokenizer, const ChatTemplate* chat_template);
+
 /// How an answer is to be read.
 struct AnswerFormat {
   /// Where an answer begins. reasoning: the prompt has opened it. expected: the model should open
@@ -40,6 +50,9 @@ struct AnswerFormat {
   ReasoningSyntax reasoning = ReasoningSyntax::none;
   ToolCallSyntax tool_calls = ToolCallSyntax::none;  ///< none, too, where no tools are offered
   Start start = Start::content;
+  /// A second call ends the answer.
+  bool single_call = false;
+  bool show_reasoning = true;
   /// The tokens of the markers. If every marker has one, only these are markers, and the same
   /// characters spelled by other tokens are text: what a model quotes is never taken for a call.
   std::vector<TokenId> marker_tokens;

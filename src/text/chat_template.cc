@@ -10,7 +10,7 @@
 namespace isotope::text {
 
 struct ChatTemplate::Program {
-  std::string name;
+  std::string name, source;
   TemplateLimits limits;
   jinja::Body body;
 };
@@ -43,6 +43,7 @@ ChatTemplate ChatTemplate::parse(std::string_view source, std::string name, Temp
   auto program = std::make_unique<Program>();
   program->body = jinja::parse_template(source, name, limits.depth);
   program->name = std::move(name);
+  program->source = source;
   program->limits = limits;
   return ChatTemplate(std::move(program));
 }
@@ -69,6 +70,10 @@ std::string ChatTemplate::render(const json::object& variables) const {
   jinja::Output out(runtime);
   evaluator.run(program_->body, out);
   return out.text();
+}
+
+bool ChatTemplate::mentions(std::string_view word) const {
+  return program_->source.find(word) != std::string::npos;
 }
 
 }  // namespace isotope::text

@@ -46,6 +46,8 @@ class ChatTemplate {
   /// chat_template_kwargs… Errors: invalid_argument with the message that the template raised
   /// (raise_exception) or the line of what failed or exceeded a limit.
   std::string render(const json::object& variables) const;
+  /// Whether the template's source contains `word`: what it knows.
+  bool mentions(std::string_view word) const;
 
  private:
   struct Program;
