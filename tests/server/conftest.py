@@ -18,6 +18,8 @@ import httpx
 import openai
 import pytest
 
+from browser import chromium
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("ISOTOPE_BINARY", str(ROOT / "build/release/isotope"))
 MODEL = os.environ.get("ISOTOPE_TEST_MODEL", str(ROOT / "tests/data/stories260K"))
@@ -122,3 +124,9 @@ def client(server):
 def http(server):
     with httpx.Client(base_url=server.url, timeout=60) as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with chromium() as started:
+        yield started

@@ -15,6 +15,14 @@ const DEFAULTS = "isotope-defaults", THEME = "isotope-theme", LAST = "isotope-la
 const SAVE_MS = 1000, STATUS_MS = 2000;
 const MAX_IMPORT_BYTES = 200e6;
 
+/** The message field is as high as its text, by style where the browser can do that. */
+function fitInput() {
+  if (CSS.supports("field-sizing", "content")) return;
+  const field = byId("input");
+  field.style.height = "auto";
+  field.style.height = `${field.scrollHeight}px`;
+}
+
 class Page {
   constructor(store) {
     this.store = store;
@@ -48,6 +56,7 @@ class Page {
     this.conversation = this.answering?.conversation.id === conversation.id ? this.answering.conversation : conversation;
     write(LAST, this.conversation.id, "sessionStorage");
     this.follows = true;
+    byId("notice").hidden = true;
     this.views.clear();
     byId("messages").replaceChildren();
     this.showMessages();
@@ -153,6 +162,8 @@ class Page {
     const text = byId("input").value;
     if (!text.trim() || this.answering) return;
     byId("input").value = "";
+    byId("notice").hidden = true;
+    fitInput();
     this.ask(text);
   }
 
@@ -360,8 +371,8 @@ class Page {
       const conversations = importJson(await file.text());
       for (const conversation of conversations) await this.store.put(conversation);
       await this.refreshList();
-      this.notice(conversations.length === 1 ? "1 conversation was imported." : `${conversations.length} conversations were imported.`);
       if (conversations.length) await this.open(conversations[0].id);
+      this.notice(conversations.length === 1 ? "1 conversation was imported." : `${conversations.length} conversations were imported.`);
     } catch (error) {
       this.notice(`${file.name} could not be imported: ${error.message}.`);
     }
@@ -412,7 +423,10 @@ class Page {
       event.preventDefault();
       this.send();
     });
-    on("input", "input", () => this.showButtons());
+    on("input", "input", () => {
+      fitInput();
+      this.showButtons();
+    });
     on("input", "keydown", (event) => this.onInputKey(event));
     on("stop", "click", () => this.stop());
     on("new", "click", () => this.startNew());

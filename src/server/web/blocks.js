@@ -58,10 +58,10 @@ function readAlignments(line) {
 
 /** What ends the formula that begins a line, or null if none does. */
 function mathCloser(rest) {
-  if (rest.startsWith("$$")) return { open: 2, close: "$$" };
-  if (rest.startsWith("\\[")) return { open: 2, close: "\\]" };
+  if (rest.startsWith("$$")) return { skip: 2, close: "$$" };
+  if (rest.startsWith("\\[")) return { skip: 2, close: "\\]" };
   const begin = /^\\begin\{(equation|align|alignat|gather|multline|eqnarray|displaymath)(\*?)\}/.exec(rest);
-  return begin && { open: 0, close: `\\end{${begin[1]}${begin[2]}}`, environment: true };
+  return begin && { skip: 0, close: `\\end{${begin[1]}${begin[2]}}`, environment: true };
 }
 
 function endsWithBlankLine(block) {
@@ -340,11 +340,11 @@ class BlockParser {
     const rest = this.line.slice(this.next);
     const math = mathCloser(rest);
     if (!math) return null;
-    const end = rest.indexOf(math.close, math.open);
+    const end = rest.indexOf(math.close, math.skip);
     if (end >= 0 && trimSpaces(rest.slice(end + math.close.length)) !== "") return null; // within a paragraph
     this.closeUnmatched();
-    const block = this.open("math", { ...math, source: rest.slice(0, math.open), lines: [], closed: false });
-    this.addMathLine(block, rest.slice(math.open));
+    const block = this.open("math", { ...math, source: rest.slice(0, math.skip), lines: [], closed: false });
+    this.addMathLine(block, rest.slice(math.skip));
     return "whole line";
   }
 

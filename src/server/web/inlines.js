@@ -424,7 +424,7 @@ class InlineParser {
     const opener = this.bracket;
     this.at++;
     if (opener) this.bracket = opener.prev;
-    const link = opener?.active ? this.parseTarget() : null;
+    const link = opener?.active && !this.tooDeep ? this.parseTarget() : null;
     const depth = link ? 1 + depthOf(opener.node.next, null) : 0;
     if (depth > MAX_DEPTH) this.tooDeep = true;
     if (!link || this.tooDeep) return void this.addText("]");

@@ -162,7 +162,7 @@ export class MarkdownView {
 
   /** Shows `text`, which begins with what was shown before. `final`: nothing will be added. */
   update(text, final = false) {
-    const whole = text.includes("\r") ? text.replaceAll(/\r\n?/g, "\n") : text;
+    const whole = text.indexOf("\r", this.begin) >= 0 ? text.replaceAll(/\r\n?/g, "\n") : text;
     const blocks = parseBlocks(whole.slice(this.begin));
     if (final) blocks.forEach(settle);
     reconcile(this.container, this.shown, blocks);
