@@ -20,6 +20,7 @@ Examples:
   isotope serve --model DIR --port 8000
   isotope bench latency --model DIR --batch-size 1,8,32
   isotope bench serve --port 8000 --max-concurrency 1,8,32
+  isotope eval gsm8k --model DIR --data DIR --limit 200
   isotope quantize DIR DIR-FP8
   isotope info  DIR
 
@@ -41,6 +42,7 @@ int run_program(int argc, char** argv) {
   isotope::cli::add_chat(app, action);
   isotope::cli::add_serve(app, action);
   isotope::cli::add_bench(app, action);
+  isotope::cli::add_eval(app, action);
   isotope::cli::add_quantize(app, action);
   isotope::cli::add_info(app, action);
   isotope::cli::add_kernels(app, action);

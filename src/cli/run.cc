@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "cli/commands.h"
+#include "cli/finish_reason.h"
 #include "cli/model_flags.h"
 #include "cli/prompt.h"
 #include "cli/terminal_answer.h"
@@ -19,22 +20,6 @@ struct RunFlags {
   std::string prompt, system;
   bool raw = false, json = false, no_thinking = false;
 };
-
-std::string_view finish_name(engine::FinishReason reason) {
-  switch (reason) {
-    case engine::FinishReason::stop:
-      return "stop";
-    case engine::FinishReason::length:
-      return "length";
-    case engine::FinishReason::cancelled:
-      return "cancelled";
-    case engine::FinishReason::timed_out:
-      return "timed_out";
-    case engine::FinishReason::error:
-      return "error";
-  }
-  assertion_failed("known finish reason", __FILE__, __LINE__);
-}
 
 std::vector<TokenId> prompt_tokens(const RunFlags& flags, const server::ServedModel& model) {
   if (flags.raw) return model.tokenizer->encode(flags.prompt, {.add_special_tokens = true});

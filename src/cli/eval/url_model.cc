@@ -1,0 +1,229 @@
+#include "cli/eval/url_model.h"
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <exception>
+
+#include "base/error.h"
+#include "cli/bench/http_client.h"
+
+namespace isotope::cli {
+namespace {
+
+constexpr std::size_t kMaxBodyBytes = std::size_t(256) << 20;
+
+/// A whole answer.
+class WholeResponse final : public ResponseSink {
+ public:
+  void head(int status, std::string_view, std::string_view) override { status_ = status; }
+  void body(std::string_view bytes, Clock::time_point) override {
+    if (bytes.size() > kMaxBodyBytes - text_.size())
+      fail(ErrorCode::invalid_argument, "an answer exceeds {} MiB", kMaxBodyBytes >> 20);
+    text_ += bytes;
+  }
+  int status() const { return status_; }
+  const std::string& text() const { return text_; }
+
+ private:
+  int status_ = 0;
+  std::string text_;
+};
+
+/// The first of "choices".
+const json::value& first_choice(const JsonFields& body) {
+  const json::value* choices = body.find("choices");
+  if (!choices || !choices->is_array() || choices->get_array().empty())
+    fail(ErrorCode::corrupt_data, "{}: holds no choices", body.name());
+  return choices->get_array().front();
+}
+
+Completion read_completion(const json::value& answer) {
+  const JsonFields body(answer, "/v1/completions");
+  const JsonFields choice(first_choice(body), "/v1/completions: choices[0]");
+  constexpr std::int64_t kMax = std::int64_t(1) << 40;
+  Completion result{choice.string("text"), choice.string("finish_reason", "")};
+  if (body.has("usage")) {
+    const JsonFields usage = body.child("usage");
+    result.prompt_tokens = usage.integer("prompt_tokens", 0, kMax, 0);
+    result.completion_tokens = usage.integer("completion_tokens", 0, kMax, 0);
+  }
+  return result;
+}
+
+/// vLLM's prompt_logprobs: null, then {"token id": {"logprob": …}} for each token.
+std::vector<double> read_prompt_logprobs(const json::value& answer,
+                                         const std::vector<TokenId>& tokens) {
+  const JsonFields choice(first_choice(JsonFields(answer, "/v1/completions")),
+                          "/v1/completions: choices[0]");
+  const json::value* entries = choice.find("prompt_logprobs");
+  if (!entries || !entries->is_array())
+    fail(ErrorCode::unsupported,
+         "the server gives no prompt_logprobs (a field of vLLM's and of this program's "
+         "/v1/completions), which perplexity needs; evaluate with --model DIR instead");
+  const json::array& list = entries->get_array();
+  if (list.size() != tokens.size())
+    fail(ErrorCode::corrupt_data, "the server gives prompt_logprobs for {} of {} tokens",
+         list.size(), tokens.size());
+  std::vector<double> result(tokens.size());
+  for (std::size_t i = 1; i < tokens.size(); ++i) {
+    const JsonFields entry(list[i], fmt::format("prompt_logprobs[{}]", i));
+    result[i] = entry.child(std::to_string(tokens[i])).number("logprob", -1e6, 0.01);
+  }
+  return result;
+}
+
+class UrlModel final : public EvaluatedModel {
+ public:
+  explicit UrlModel(const UrlModelOptions& options)
+      : options_(options),
+        url_(parse_url(options.base_url)),
+        client_(io_, url_,
+                {.api_key = options.api_key,
+                 .silence = std::chrono::seconds(options.timeout_seconds)}) {
+    find_model();
+  }
+
+  json::object describe() const override {
+    return {{"model", options_.model}, {"by", options_.base_url}};
+  }
+
+  std::int64_t max_model_len() const override { return max_model_len_; }
+
+  void complete(const std::vector<std::string>& prompts, const CompletionSettings& settings,
+                const Completed& done) override {
+    const auto body = [&](std::size_t i) {
+      return json::object{{"model", options_.model},
+                          {"prompt", prompts[i]},
+                          {"max_tokens", settings.max_tokens},
+                          {"temperature", 0},
+                          {"stop", json::array(settings.stop.begin(), settings.stop.end())},
+                          {"seed", 1234}};
+    };
+    post_all(prompts.size(), body,
+             [&](std::size_t i, const json::value& answer) { done(i, read_completion(answer)); });
+  }
+
+  std::vector<TokenId> encode(const std::string& text, bool add_special_tokens) override {
+    const json::value answer = call(
+        "POST", "/tokenize",
+        {{"model", options_.model}, {"prompt", text}, {"add_special_tokens", add_special_tokens}});
+    const JsonFields fields(answer, "/tokenize");
+    const json::value* tokens = fields.find("tokens");
+    if (!tokens || !tokens->is_array()) fields.missing("tokens");
+    std::vector<TokenId> ids;
+    for (const json::value& token : tokens->get_array()) {
+      if (!token.is_int64() || token.get_int64() < 0 || token.get_int64() > INT32_MAX)
+        fields.wrong("tokens", token, "token ids");
+      ids.push_back(TokenId(token.get_int64()));
+    }
+    return ids;
+  }
+
+  void score(const std::vector<std::vector<TokenId>>& sequences, const Scored& done) override {
+    const auto body = [&](std::size_t i) {
+      // Servers differ in whether they can generate nothing; one token is right everywhere.
+      return json::object{{"model", options_.model},
+                          {"prompt", json::array(sequences[i].begin(), sequences[i].end())},
+                          {"max_tokens", 1},
+                          {"temperature", 0},
+                          {"prompt_logprobs", 0}};
+    };
+    post_all(sequences.size(), body, [&](std::size_t i, const json::value& answer) {
+      done(i, read_prompt_logprobs(answer, sequences[i]));
+    });
+  }
+
+ private:
+  void find_model() {
+    const json::value answer = call("GET", "/v1/models", {});
+    const JsonFields body(answer, "/v1/models");
+    const json::value* models = body.find("data");
+    if (!models || !models->is_array()) body.missing("data");
+    for (const json::value& value : models->get_array()) {
+      const JsonFields model(value, "/v1/models: data");
+      const std::string id = model.string("id");
+      if (!options_.model.empty() && options_.model != id) continue;
+      options_.model = id;
+      max_model_len_ = model.integer("max_model_len", 1, INT64_MAX, 0);
+      return;
+    }
+    if (options_.model.empty())
+      fail(ErrorCode::not_found, "{} serves no model; name one by --model", options_.base_url);
+  }
+
+  asio::awaitable<json::value> exchange(std::string_view method, std::string endpoint,
+                                        std::string body) {
+    WholeResponse response;
+    const std::string wrong =
+        co_await client_.exchange(method, join_target(url_, endpoint), std::move(body), response);
+    if (!wrong.empty())
+      fail(ErrorCode::unavailable, "{}{}: {}", options_.base_url, endpoint, wrong);
+    if (response.status() != 200)
+      fail(ErrorCode::invalid_argument, "{}{}: status {}: {}", options_.base_url, endpoint,
+           response.status(), response.text().substr(0, 500));
+    co_return parse_json(response.text(), endpoint);
+  }
+
+  json::value call(std::string_view method, std::string endpoint, const json::object& body) {
+    json::value result;
+    const auto work = [&]() -> asio::awaitable<void> {
+      result = co_await exchange(method, endpoint, method == "GET" ? "" : json::serialize(body));
+    };
+    std::vector<asio::awaitable<void>> workers;
+    workers.push_back(work());
+    run(std::move(workers));
+    return result;
+  }
+
+  /// POSTs `body(i)` for all i < count, so many at a time as was asked for. The first failure ends
+  /// all.
+  void post_all(std::size_t count, const std::function<json::object(std::size_t)>& body,
+                const std::function<void(std::size_t, const json::value&)>& done) {
+    std::size_t next = 0;
+    const auto work = [&]() -> asio::awaitable<void> {
+      while (next < count) {
+        const std::size_t i = next++;
+        done(i, co_await exchange("POST", "/v1/completions", json::serialize(body(i))));
+      }
+    };
+    std::vector<asio::awaitable<void>> workers;
+    for (std::size_t k = 0; k < std::min(count, std::size_t(options_.concurrency)); ++k)
+      workers.push_back(work());
+    run(std::move(workers));
+  }
+
+  /// Runs them to their ends. The first exception interrupts all and is thrown on.
+  void run(std::vector<asio::awaitable<void>> workers) {
+    std::exception_ptr failure;
+    std::size_t left = workers.size();
+    for (asio::awaitable<void>& worker : workers)
+      asio::co_spawn(io_, std::move(worker), [&](std::exception_ptr error) {
+        if (error && !failure) {
+          failure = error;
+          client_.interrupt();
+        }
+        if (--left == 0) client_.stop_watching();
+      });
+    asio::co_spawn(io_, client_.watch(), asio::detached);
+    io_.restart();
+    io_.run();
+    if (failure) std::rethrow_exception(failure);
+  }
+
+  UrlModelOptions options_;
+  Url url_;
+  asio::io_context io_;
+  HttpClient client_;
+  std::int64_t max_model_len_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<EvaluatedModel> open_url_model(const UrlModelOptions& options) {
+  return std::make_unique<UrlModel>(options);
+}
+
+}  // namespace isotope::cli
