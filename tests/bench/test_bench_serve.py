@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 from fake_server import FakeServer
+from vllm_figures import figures_of_times, figures_of_result
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("ISOTOPE_BINARY", str(ROOT / "build/release/isotope"))
@@ -43,20 +44,6 @@ def bench(fake, tmp_path, prompts, *flags, code=0):
     return json.loads(done.stdout)
 
 
-def vllm_figures(ttfts, latencies, itls, output_lens):
-    """What vLLM's `bench serve` computes from a request's times (calculate_metrics), in milliseconds."""
-    tpots = [(latency - ttft) / (n - 1) for latency, ttft, n in zip(latencies, ttfts, output_lens) if n > 1]
-    figures = {}
-    for name, values in {"ttft": ttfts, "tpot": tpots, "itl": np.concatenate(itls or [[]]), "e2el": latencies}.items():
-        values = np.asarray(values) * 1000
-        figures[f"mean_{name}_ms"] = np.mean(values)
-        figures[f"median_{name}_ms"] = np.median(values)
-        figures[f"std_{name}_ms"] = np.std(values)
-        for p in (90, 99):
-            figures[f"p{p}_{name}_ms"] = np.percentile(values, p)
-    return figures
-
-
 def test_metrics_are_vllms(fake, tmp_path):
     result = bench(fake, tmp_path, ["steady"] * 12 + ["slow"] * 6 + ["one_token"] * 2, "--max-concurrency", "5", "--goodput",
                    "ttft:120", "tpot:60")
@@ -66,32 +53,13 @@ def test_metrics_are_vllms(fake, tmp_path):
     assert result["total_input_tokens"] == 20 * 7
 
     # From the program's own raw times: the same to rounding.
-    events = [np.array(times) for times in result["event_times"]]
-    starts = np.array(result["start_times"])
-    ttfts = [times[0] - start for times, start in zip(events, starts)]
-    latencies = [times[-1] - start for times, start in zip(events, starts)]
-    expected = vllm_figures(ttfts, latencies, [np.diff(times) for times in events], result["output_lens"])
+    expected = figures_of_result(result, goodput={"ttft": 120, "tpot": 60})
     assert {name: result[name] for name in expected} == pytest.approx(expected, rel=1e-9, abs=1e-9)
-    assert result["ttfts"] == pytest.approx(ttfts)
-    assert result["latencies"] == pytest.approx(latencies)
-    duration = result["duration"]
-    assert result["request_throughput"] == pytest.approx(20 / duration)
-    assert result["output_throughput"] == pytest.approx(result["total_output_tokens"] / duration)
-    assert result["total_token_throughput"] == pytest.approx((result["total_output_tokens"] + 140) / duration)
-    tpots = [(e - t) / (n - 1) if n > 1 else 0 for e, t, n in zip(latencies, ttfts, result["output_lens"])]
-    good = sum(t <= 0.120 and p <= 0.060 for t, p in zip(ttfts, tpots))
-    assert result["request_goodput"] == pytest.approx(good / duration)
-    seconds = np.zeros(int(duration) + 2)
-    for time_of_event in np.concatenate(events):
-        seconds[int(time_of_event - starts.min())] += 1
-    assert result["max_output_tokens_per_s"] == seconds.max()
-    edges = sorted([(s, 1) for s in starts] + [(s + e, -1) for s, e in zip(starts, latencies)])
-    assert result["max_concurrent_requests"] == max(np.cumsum([change for _, change in edges]))
 
     # From the times at which the server wrote them: the same but for the way between.
     sent = fake.exchanges
-    server = vllm_figures([e.events[0] - e.received for e in sent], [e.events[-1] - e.received for e in sent],
-                          [np.diff(e.events) for e in sent], [len(e.events) for e in sent])
+    server = figures_of_times([e.events[0] - e.received for e in sent], [e.events[-1] - e.received for e in sent],
+                              [np.diff(e.events) for e in sent], [len(e.events) for e in sent])
     for name in ("mean_ttft_ms", "median_ttft_ms", "mean_e2el_ms", "mean_itl_ms", "median_itl_ms", "mean_tpot_ms"):
         assert result[name] == pytest.approx(server[name], abs=LATE * 1000), name
     assert result["mean_itl_ms"] == pytest.approx(server["mean_itl_ms"], rel=0.1)

@@ -35,13 +35,21 @@ void print_row(std::string_view title, const Summary& summary) {
   fmt::print("\n");
 }
 
-void print_server_figure(std::string_view name, const Summary& ours,
-                         const std::optional<Summary>& server) {
-  if (!server) return;
-  print_row(fmt::format("  server's own {}", name), *server);
-  if (server->mean > 0)
-    fmt::print("  {} measured here differs from it by {:+.2f} % (means)\n", name,
-               100 * (ours.mean - server->mean) / server->mean);
+/// How far our means are from the server's own.
+void print_server_figures(const ServeMetrics& metrics) {
+  if (!metrics.server_ttft && !metrics.server_tpot) return;
+  std::string differences;
+  const auto add = [&](std::string_view name, const Summary& ours,
+                       const std::optional<Summary>& server) {
+    if (!server) return;
+    print_row(fmt::format("server's own {}", name), *server);
+    if (server->mean > 0)
+      differences += fmt::format("{} {} {:+.2f} %", differences.empty() ? "" : ",", name,
+                                 100 * (ours.mean - server->mean) / server->mean);
+  };
+  add("TTFT", metrics.ttft, metrics.server_ttft);
+  add("TPOT", metrics.tpot, metrics.server_tpot);
+  if (!differences.empty()) fmt::print("our means against the server's:{}\n", differences);
 }
 
 void print_latencies(const ServeMetrics& metrics, const ReportOptions& options) {
@@ -49,8 +57,7 @@ void print_latencies(const ServeMetrics& metrics, const ReportOptions& options) 
   for (const double percent : options.percents) fmt::print(" {:>9}", "p" + number_text(percent));
   fmt::print("\n");
   for (const Named& each : chosen(metrics, options)) print_row(each.title, *each.summary);
-  print_server_figure("TTFT", metrics.ttft, metrics.server_ttft);
-  print_server_figure("TPOT", metrics.tpot, metrics.server_tpot);
+  print_server_figures(metrics);
 }
 
 void print_errors(const ServeMetrics& metrics) {

