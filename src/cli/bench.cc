@@ -1,5 +1,6 @@
 // isotope bench: measurements, each beside the ceiling of the device in the same run.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "cli/bench/dataset_flags.h"
 #include "cli/bench_latency.h"
@@ -182,7 +183,10 @@ void add_bench_serve(CLI::App& bench, Action& action) {
   add_dataset_flags(command, flags->dataset);
   add_load_flags(command, *flags);
   add_figure_flags(command, *flags);
-  command.callback([flags, &action] { action = [flags] { return run_bench_serve(*flags); }; });
+  command.callback([flags, &action] {
+    std::sort(flags->percentiles.begin(), flags->percentiles.end());  // the last is the highest
+    action = [flags] { return run_bench_serve(*flags); };
+  });
 }
 
 }  // namespace

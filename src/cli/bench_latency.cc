@@ -11,6 +11,7 @@
 #include <random>
 
 #include "base/json.h"
+#include "cli/bench/statistics.h"
 #include "cli/bench/write_file.h"
 #include "cli/model_flags.h"
 #include "cli/progress.h"
@@ -30,7 +31,7 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 double quantile(std::vector<double> values, double part) {
   if (values.empty()) return 0;
   std::sort(values.begin(), values.end());
-  return values[std::min(values.size() - 1, std::size_t(part * double(values.size())))];
+  return percentile(values, 100 * part);
 }
 
 /// What is counted for every iteration of one batch size.

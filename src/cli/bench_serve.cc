@@ -193,8 +193,9 @@ class BenchServe {
         const double seconds =
             std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
         bar.update(ended, std::int64_t(dataset.prompts.size()),
-                   fmt::format("{:.0f} tok/s, {:.1f} req/s, {} run, {} failed",
-                               double(tokens) / seconds, double(ended) / seconds, running, failed));
+                   fmt::format("{:.0f} tok/s, {:.1f} req/s, {} run{}", double(tokens) / seconds,
+                               double(ended) / seconds, running,
+                               failed > 0 ? fmt::format(", {} bad", failed) : ""));
       };
     point.load = run_load(load, bodies(dataset.prompts),
                           arrival_times(dataset.prompts.size(), rate(), flags_.burstiness, seed));

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <boost/beast/core/string.hpp>
 
 #include "base/error.h"
 #include "cli/bench/answer_event.h"
@@ -27,7 +28,7 @@ void AnswerStream::head(int status, std::string_view reason, std::string_view co
   status_ = status;
   reason_ = reason;
   content_type_ = content_type.substr(0, content_type.find(';'));
-  is_stream_ = status == 200 && content_type_ == "text/event-stream";
+  is_stream_ = status == 200 && boost::beast::iequals(content_type_, "text/event-stream");
 }
 
 void AnswerStream::body(std::string_view bytes, Clock::time_point read_at) {
