@@ -185,6 +185,11 @@ async def whole(writer):
     return True
 
 
+async def closes_late(writer):
+    """Promises to keep the connection open and does not."""
+    await steady(writer, first=0, gap=0, count=2)
+
+
 async def silent(writer):
     await asyncio.sleep(30)
 

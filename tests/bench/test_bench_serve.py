@@ -114,6 +114,11 @@ def test_errors_are_counted_and_grouped(fake, tmp_path):
     bench(fake, tmp_path, ["broken"], code=1)
 
 
+def test_connections_that_the_server_closed_are_not_used_again(fake, tmp_path):
+    result = bench(fake, tmp_path, ["closes_late"] * 10, "--max-concurrency", "1")
+    assert result["completed"] == 10 and fake.connections >= 10
+
+
 def test_rate_and_queue(fake, tmp_path):
     result = bench(fake, tmp_path, ["one_token"] * 40, "--request-rate", "40", "--seed", "3")
     assert max(result["start_times"]) == pytest.approx(1, abs=0.1)  # 40 / 40 per second, as vLLM scales

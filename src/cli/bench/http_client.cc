@@ -1,6 +1,7 @@
 #include "cli/bench/http_client.h"
 
 #include <fmt/core.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
@@ -11,6 +12,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
+#include <cerrno>
 #include <optional>
 
 #include "base/error.h"
@@ -114,13 +116,21 @@ HttpClient::HttpClient(asio::io_context& io, Url url, Options options)
 
 HttpClient::~HttpClient() = default;
 
+/// One that the server has not closed meanwhile, as far as is known.
 std::unique_ptr<HttpClient::Connection> HttpClient::take_idle() {
-  if (idle_.empty()) return nullptr;
-  auto connection = std::move(idle_.back());
-  idle_.pop_back();
-  connection->reused = true;
-  connection->answered = false;
-  return connection;
+  while (!idle_.empty()) {
+    auto connection = std::move(idle_.back());
+    idle_.pop_back();
+    char byte = 0;
+    const auto peeked =
+        ::recv(connection->socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (peeked >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+      continue;  // closed, or not silent
+    connection->reused = true;
+    connection->answered = false;
+    return connection;
+  }
+  return nullptr;
 }
 
 std::string HttpClient::request_text(std::string_view method, std::string_view target,
