@@ -6,6 +6,7 @@
 Skipped without these. The program reaches the server through a relay that notes when each event passes, so that both measure
 the same requests, however busy the machine is; the server's own times are the third opinion.
 """
+import contextlib
 import http.client
 import json
 import os
@@ -77,26 +78,30 @@ class Relay:
     def run(self):
         while True:
             client, _ = self.listener.accept()
-            server = socket.create_connection(("127.0.0.1", self.port))
-            answers = threading.Thread(target=self.pass_answers, args=(server, client), daemon=True)
-            answers.start()
-            while data := client.recv(1 << 20):
-                if data.startswith(b"POST"):
-                    self.sent.append(time.monotonic())
-                    self.events.append([])
-                server.sendall(data)
-            server.shutdown(socket.SHUT_WR)
-            answers.join()
+            with client, socket.create_connection(("127.0.0.1", self.port)) as server:
+                answers = threading.Thread(target=self.pass_answers, args=(server, client), daemon=True)
+                answers.start()
+                with contextlib.suppress(OSError):  # either side may close first
+                    self.pass_requests(client, server)
+                    server.shutdown(socket.SHUT_WR)
+                answers.join()
+
+    def pass_requests(self, client, server):
+        while data := client.recv(1 << 20):
+            if data.startswith(b"POST"):
+                self.sent.append(time.monotonic())
+                self.events.append([])
+            server.sendall(data)
 
     def pass_answers(self, server, client):
         text = b""
-        while data := server.recv(1 << 20):
-            now = time.monotonic()
-            text += data
-            *lines, text = text.split(b"\n")
-            self.events[-1] += [now for line in lines if line.startswith(b"data: {") and json.loads(line[6:]).get("choices")]
-            client.sendall(data)
-        client.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            while data := server.recv(1 << 20):
+                now = time.monotonic()
+                *lines, text = (text + data).split(b"\n")
+                self.events[-1] += [now for line in lines if line.startswith(b"data: {") and json.loads(line[6:]).get("choices")]
+                client.sendall(data)
+            client.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize("endpoint", ["/v1/completions", "/v1/chat/completions"])

@@ -186,8 +186,8 @@ asio::awaitable<std::string> HttpClient::send_and_read(Connection& connection,
   co_return std::string();
 }
 
-asio::awaitable<std::string> HttpClient::exchange(std::string_view method, std::string target,
-                                                  std::string body, ResponseSink& sink) {
+asio::awaitable<std::string> HttpClient::exchange(std::string_view method, std::string_view target,
+                                                  std::string_view body, ResponseSink& sink) {
   const std::string request = request_text(method, target, body);
   for (;;) {
     std::unique_ptr<Connection> connection = take_idle();

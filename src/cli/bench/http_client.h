@@ -42,9 +42,10 @@ class HttpClient {
   ~HttpClient();
 
   /// One request on a connection that is free, or else on a new one. Returns what went wrong, in a
-  /// few words; empty if the answer is complete.
-  asio::awaitable<std::string> exchange(std::string_view method, std::string target,
-                                        std::string body, ResponseSink& sink);
+  /// few words; empty if the answer is complete. The arguments must outlive it, and be no
+  /// temporaries with a destructor: GCC 12 frees those of a co_await's arguments twice.
+  asio::awaitable<std::string> exchange(std::string_view method, std::string_view target,
+                                        std::string_view body, ResponseSink& sink);
 
   /// Ends all exchanges under way; they return "interrupted".
   void interrupt();

@@ -105,7 +105,8 @@ class LoadRun {
     record.due = due_[i];
     record.sent = true;
     record.start = now();
-    stream.finish(co_await client_.exchange("POST", target_, bodies_[i], stream));
+    const std::string wrong = co_await client_.exchange("POST", target_, bodies_[i], stream);
+    stream.finish(wrong);
     // What Ctrl-C cut did not fail.
     record.interrupted = result_.interrupted && !record.error.empty();
     --running_;
@@ -195,15 +196,15 @@ std::string first_model(const LoadOptions& options) {
   HttpClient client(io, options.url, options.http);
   WholeAnswer answer;
   std::string wrong;
+  const std::string target = join_target(options.url, "/v1/models");
   const auto ask = [&]() -> asio::awaitable<void> {
-    wrong = co_await client.exchange("GET", join_target(options.url, "/v1/models"), "", answer);
+    wrong = co_await client.exchange("GET", target, "", answer);
     client.stop_watching();
   };
   asio::co_spawn(io, client.watch(), asio::detached);
   asio::co_spawn(io, ask(), asio::detached);
   io.run();
-  const std::string where = fmt::format("GET http://{}{}", options.url.authority(),
-                                        join_target(options.url, "/v1/models"));
+  const std::string where = fmt::format("GET http://{}{}", options.url.authority(), target);
   if (!wrong.empty()) fail(ErrorCode::unavailable, "{}: {}; does the server run?", where, wrong);
   if (answer.status() != 200)
     fail(ErrorCode::unavailable, "{}: HTTP {}: {}; name the model with --model", where,
