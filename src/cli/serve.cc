@@ -3,8 +3,6 @@
 #include <cstdlib>
 #include <iostream>
 
-#include "base/error.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/model_flags.h"
@@ -22,18 +20,6 @@ struct ServeFlags {
 };
 
 constexpr int kMaxWords = 1024;  // of one flag
-
-std::vector<std::string> words_of_json(const std::string& flag, const std::string& text) {
-  const json::value list = parse_json(text, flag);
-  std::vector<std::string> words;
-  for (const json::value& word : list.as_array()) {
-    if (!word.is_string())
-      fail(ErrorCode::invalid_argument, "{}: {} is no string in the list {}", flag, brief(word),
-           text);
-    words.emplace_back(word.get_string());
-  }
-  return words;
-}
 
 void log_plan(const engine::EngineInfo& info) {
   log_info("engine", "{} on {}: {} of weights, {} of KV cache ({}, {} tokens), {} of workspace",
@@ -60,19 +46,16 @@ int run(ServeFlags& flags) {
   return 0;
 }
 
-/// Several words, or a JSON list of them as vLLM wants it.
+/// Several words, or a JSON list of them as vLLM wants it: CLI11 takes that apart, but for the
+/// quotes.
 void add_words(CLI::App& command, const std::string& name, std::vector<std::string>& words,
                const std::string& help) {
-  command
-      .add_option_function<std::vector<std::string>>(
-          name,
-          [&words, name](const std::vector<std::string>& given) {
-            words = given.size() == 1 && given.front().starts_with('[')
-                        ? words_of_json(name, given.front())
-                        : given;
-          },
-          help)
+  command.add_option(name, words, help)
       ->expected(1, kMaxWords)
+      ->transform([](std::string word) {
+        CLI::detail::trim(word);
+        return CLI::detail::remove_quotes(word);
+      })
       ->type_name("WORD ...");
 }
 

@@ -17,9 +17,17 @@ void append_line(json::object& message, std::string_view field, std::string_view
   }
 }
 
-/// What starts a chat completion's `name` in a message or as a parameter, under the client's name.
+/// `name` at the beginning of a text, under its name in another protocol.
 std::string renamed(std::string_view text, std::string_view name, std::string_view replacement) {
   return fmt::format("{}{}", replacement, text.substr(name.size()));
+}
+
+/// Only chat completions put a tool's members into one more object.
+std::string without_function(std::string text) {
+  constexpr std::string_view kMember = ".function";
+  const std::size_t position = text.find(kMember);
+  if (position != std::string::npos) text.erase(position, kMember.size());
+  return text;
 }
 
 }  // namespace
@@ -39,6 +47,12 @@ json::object& ChatMessages::assistant() {
   if (!open_) messages_.push_back(json::object{{"role", "assistant"}, {"content", ""}});
   open_ = true;
   return messages_.back().as_object();
+}
+
+bool ChatMessages::ends_with_answer() const {
+  if (!open_) return false;
+  const json::object& last = messages_.back().as_object();
+  return !last.contains("tool_calls") && !last.at("content").as_string().empty();
 }
 
 void ChatMessages::add_reasoning(std::string_view text) {
@@ -91,6 +105,9 @@ ChatRequest parse_chat_body(
       if (error.param().starts_with(name) && std::string_view(error.what()).starts_with(name))
         throw ApiError(error.status(), renamed(error.what(), name, replacement),
                        renamed(error.param(), name, replacement), error.code());
+    if (error.param().starts_with("tool"))
+      throw ApiError(error.status(), without_function(error.what()),
+                     without_function(error.param()), error.code());
     throw;
   }
 }

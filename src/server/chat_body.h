@@ -28,7 +28,8 @@ class ChatMessages {
   void add_tool_result(std::string_view call_id, std::string_view text);
 
   bool empty() const { return messages_.empty(); }
-  bool ends_with_answer() const { return open_; }
+  /// The last message is text of the assistant's, which it can go on with.
+  bool ends_with_answer() const;
   json::array finish() && { return std::move(messages_); }
 
  private:

@@ -75,7 +75,7 @@ TEST(MessagesRequest, ReadsWhatElseThereIs) {
   EXPECT_EQ(variable(request, "tools"),
             R"([{"type":"function","function":{"name":"f","description":"d",)"
             R"("parameters":{"type":"object"}}}])");
-  EXPECT_EQ(variable(request, "enable_thinking"), "false");
+  EXPECT_EQ(request.conversation.thinking.enabled, false);
   EXPECT_TRUE(request.conversation.continue_final_message);
   EXPECT_EQ(request.answer.options.stop, std::vector<std::string>{"x"});
   EXPECT_EQ(request.answer.options.sampling.top_k, 3);
@@ -108,6 +108,8 @@ TEST(MessagesRequest, RefusesByName) {
             "tools[0].type");
   EXPECT_EQ(refused(R"(, "tools": [{"input_schema": {}}])"), "tools[0].name");
   EXPECT_EQ(refused(R"(, "tools": [{"name": "f", "input_schema": 1}])"), "tools[0].input_schema");
+  EXPECT_EQ(refused(R"(, "tools": [{"name": "f g"}])"), "tools[0].name");
+  EXPECT_EQ(refused(R"(, "output_config": {"effort": "huge"})"), "output_config.effort");
   EXPECT_EQ(refused(R"(, "tool_choice": {"type": "auto!"})"), "tool_choice.type");
   EXPECT_EQ(refused(R"(, "tool_choice": {"type": "tool"})"), "tool_choice.name");
   EXPECT_EQ(refused(R"(, "mcp_servers": [{"name": "x"}])"), "mcp_servers");
@@ -204,6 +206,9 @@ TEST(ResponsesRequest, RefusesByName) {
   EXPECT_EQ(refused(R"(, "tools": [{"type": "web_search"}])"), "tools[0].type");
   EXPECT_EQ(refused(R"(, "tools": [{"type": "function"}])"), "tools[0].name");
   EXPECT_EQ(refused(R"(, "tool_choice": {"type": "file_search"})"), "tool_choice.type");
+  EXPECT_EQ(refused(R"(, "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []})"),
+            "tool_choice.type");
+  EXPECT_EQ(refused(R"(, "reasoning": {"effort": "huge"})"), "reasoning.effort");
   EXPECT_EQ(refused(R"(, "text": {"format": {}})"), "text.format.type");
   EXPECT_EQ(refused(R"(, "text": {"format": {"type": "xml"}})").substr(0, 11), "text.format");
   EXPECT_EQ(refused_field(responses_request, "{}"), "input");

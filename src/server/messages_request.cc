@@ -115,19 +115,17 @@ void put_thinking(const RequestFields& fields, json::object& body) {
   const std::string type = thinking.string("type").value_or("");
   if (type != "enabled" && type != "disabled" && type != "adaptive" && type != "between_tools")
     thinking.wrong("type", "enabled, disabled, adaptive or between_tools");
-  if (type != "enabled" && type != "disabled") return;  // as the model decides
-  json::value& arguments = body["chat_template_kwargs"];
-  if (!arguments.is_object()) arguments = json::object();
-  arguments.get_object()["enable_thinking"] = type == "enabled";
-  if (const auto budget = thinking.integer("budget_tokens", 1, INT32_MAX);
-      budget && type == "enabled")
-    body["thinking_budget"] = *budget;
+  if (type == "enabled" || type == "disabled") body["enable_thinking"] = type == "enabled";
+  const auto budget = thinking.integer("budget_tokens", 1, INT32_MAX);
+  if (budget && type == "enabled") body["thinking_budget"] = *budget;
+  if (thinking.string("display") == "omitted") body["include_reasoning"] = false;
 }
 
 void put_output_config(const RequestFields& fields, json::object& body) {
   const json::value* value = fields.find("output_config");
   if (!value) return;
   const RequestFields config(*value, "output_config");
+  if (const auto effort = config.string("effort")) body["reasoning_effort"] = *effort;
   const json::value* wanted = config.find("format");
   if (!wanted) return;
   const RequestFields format(*wanted, "output_config.format");
@@ -182,7 +180,7 @@ ChatRequest parse_messages_request(const json::value& body, const ModelLimits& l
   ChatRequest request = parse_chat_body(std::move(chat), limits,
                                         {{"stop", "stop_sequences"},
                                          {"response_format", "output_config.format"},
-                                         {"thinking_budget", "thinking.budget_tokens"}});
+                                         {"reasoning_effort", "output_config.effort"}});
   request.answer.max_tokens_is_bound = true;
   return request;
 }

@@ -90,11 +90,6 @@ void put_messages(const RequestFields& fields, json::object& body) {
   body["messages"] = std::move(messages).finish();
 }
 
-json::object chat_function_choice(const RequestFields& choice) {
-  return {{"type", "function"},
-          {"function", json::object{{"name", choice.required_string("name")}}}};
-}
-
 void check_function_type(const RequestFields& tool) {
   const std::string type = tool.string("type").value_or("");
   if (type != "function")
@@ -120,23 +115,9 @@ void put_tools(const RequestFields& fields, json::object& body) {
     return;
   }
   const RequestFields choice(*value, "tool_choice");
-  if (choice.string("type") == "allowed_tools") {
-    json::array allowed;
-    const json::array* items = choice.array("tools", kMaxTools);
-    if (!items) choice.reject("tools", "is missing");
-    for (const json::value& item : *items) {
-      const RequestFields tool(item, fmt::format("tool_choice.tools[{}]", allowed.size()));
-      check_function_type(tool);
-      allowed.push_back(chat_function_choice(tool));
-    }
-    body["tool_choice"] = json::object{
-        {"type", "allowed_tools"},
-        {"allowed_tools",
-         json::object{{"mode", choice.required_string("mode")}, {"tools", std::move(allowed)}}}};
-  } else {
-    check_function_type(choice);
-    body["tool_choice"] = chat_function_choice(choice);
-  }
+  check_function_type(choice);
+  body["tool_choice"] = json::object{
+      {"type", "function"}, {"function", json::object{{"name", choice.required_string("name")}}}};
 }
 
 /// text.format is a chat completion's response_format, less nested.

@@ -26,6 +26,7 @@ MODEL = os.environ.get("ISOTOPE_TEST_MODEL", str(ROOT / "tests/data/stories260K"
 CHAT_MODEL = os.environ.get("ISOTOPE_CHAT_MODEL")
 START_SECONDS = 180
 NAME = "stories"
+TEMPLATE = str(pathlib.Path(__file__).with_name("chat.jinja"))
 
 
 class Server:
@@ -93,8 +94,7 @@ def running(*flags, model=MODEL, prefix=()):
 
 @pytest.fixture(scope="session")
 def server():
-    template = str(pathlib.Path(__file__).with_name("chat.jinja"))
-    with running("--served-model-name", NAME, "--chat-template", template) as started:
+    with running("--served-model-name", NAME, "--chat-template", TEMPLATE) as started:
         yield started
 
 

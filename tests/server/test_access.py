@@ -13,7 +13,7 @@ PAGE = "https://chat.example.org"
 @pytest.fixture(scope="module")
 def guarded():
     with running("--served-model-name", NAME, "alias/of it", "--api-key", "sesame", "mellon", "--root-path", "/llm/",
-                 "--allowed-origins", PAGE, "http://localhost:3000", "--allow-credentials") as server:
+                 "--allowed-origins", f'["{PAGE}", "http://localhost:3000"]', "--allow-credentials") as server:
         yield server
 
 
