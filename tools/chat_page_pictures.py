@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Takes the pictures of docs/chat-page.md: the page of the program that was built, with an answer written here.
 
-    .venv/bin/python tools/chat_page_pictures.py      (needs what tools/requirements-test.txt and packages-test.txt list)
+.venv/bin/python tools/chat_page_pictures.py      (needs what tools/requirements-test.txt and packages-test.txt list)
 """
+
 import pathlib
 import sys
 
@@ -41,13 +42,21 @@ def roots(a, b, c):
 - a *repeated* root appears **once**
 """
 
-EARLIER = {"Who discovered isotopes?": "Frederick Soddy, in 1913.", "A plan for a weekend in Ulm": "See the minster first."}
+EARLIER = {
+    "Who discovered isotopes?": "Frederick Soddy, in 1913.",
+    "A plan for a weekend in Ulm": "See the minster first.",
+}
 DESKTOP = {"viewport": {"width": 1200, "height": 860}}
 PHONE = {"viewport": {"width": 390, "height": 780}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
 
 
 def ask(page, fake, question, answer, **reasoning):
-    fake.answer(*([delta(**reasoning)] if reasoning else []), delta(content=answer), finish(), usage(completion=343, prompt=57, cached=32))
+    fake.answer(
+        *([delta(**reasoning)] if reasoning else []),
+        delta(content=answer),
+        finish(),
+        usage(completion=343, prompt=57, cached=32),
+    )
     page.fill("#input", question)
     page.keyboard.press("Enter")
     page.wait_for_selector(f".assistant >> text={answer[:20]}")
@@ -59,7 +68,13 @@ def take(browser, fake, name, **device):
         for question, answer in EARLIER.items():
             ask(page, fake, question, answer)
             page.keyboard.press("Alt+n")
-        ask(page, fake, "Derive the quadratic formula and write it as a Python function.", ANSWER, reasoning_content="Complete the square.")
+        ask(
+            page,
+            fake,
+            "Derive the quadratic formula and write it as a Python function.",
+            ANSWER,
+            reasoning_content="Complete the square.",
+        )
         page.wait_for_selector(".hl-keyword")
         page.evaluate("document.getElementById('scroller').scrollTop = 0")
         page.wait_for_timeout(300)

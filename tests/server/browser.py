@@ -1,4 +1,5 @@
 """Chromium for the tests of the chat page, and a server whose answers the test writes."""
+
 import contextlib
 import http.server
 import json
@@ -13,9 +14,18 @@ import httpx
 from playwright.sync_api import sync_playwright
 
 HELPERS = pathlib.Path(__file__).with_name("web")
-STATUS = {"object": "status", "models": ["fake-model", "other-name"], "version": "0", "family": "llama", "device": "cpu", "max_model_len": 4096,
-          "default_sampling": {"temperature": 0.6, "top_p": 0.95, "top_k": 20, "min_p": 0}, "thinking_switch": True,
-          "kv_cache": {"tokens_total": 1000, "tokens_held": 250}, "requests": {"running": 1, "waiting": 0}}
+STATUS = {
+    "object": "status",
+    "models": ["fake-model", "other-name"],
+    "version": "0",
+    "family": "llama",
+    "device": "cpu",
+    "max_model_len": 4096,
+    "default_sampling": {"temperature": 0.6, "top_p": 0.95, "top_k": 20, "min_p": 0},
+    "thinking_switch": True,
+    "kv_cache": {"tokens_total": 1000, "tokens_held": 250},
+    "requests": {"running": 1, "waiting": 0},
+}
 VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => console.error(`violates ${event.violatedDirective}: ${event.blockedURI}`));
 """
@@ -50,11 +60,17 @@ def visit(browser, url, expected_errors=(), **context_options):
     outside = []
 
     def watch(page):
-        page.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: (complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: outside.append(request.url)
-                if not request.url.startswith((url, "blob:" + url, "data:")) else None)
+        page.on(
+            "request",
+            lambda request: (
+                outside.append(request.url) if not request.url.startswith((url, "blob:" + url, "data:")) else None
+            ),
+        )
 
     context.on("page", watch)
     page = context.new_page()
@@ -118,8 +134,16 @@ def finish(reason="stop"):
 
 
 def usage(completion=7, prompt=11, cached=4, ttft=42.0, tpot=10.0):
-    return {"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "prompt_tokens_details": {"cached_tokens": cached},
-                                     "ttft_ms": ttft, "tpot_ms": tpot}}
+    return {
+        "choices": [],
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "prompt_tokens_details": {"cached_tokens": cached},
+            "ttft_ms": ttft,
+            "tpot_ms": tpot,
+        },
+    }
 
 
 class FakeHandler(http.server.BaseHTTPRequestHandler):
@@ -154,7 +178,11 @@ class FakeHandler(http.server.BaseHTTPRequestHandler):
             self.reply(200, "text/javascript", (HELPERS / self.path.rsplit("/", 1)[1]).read_bytes())
         else:
             real = self.server.real.get(self.path)
-            kept = [(name, value) for name, value in real.headers.items() if name.lower() in ("content-security-policy", "x-content-type-options")]
+            kept = [
+                (name, value)
+                for name, value in real.headers.items()
+                if name.lower() in ("content-security-policy", "x-content-type-options")
+            ]
             self.reply(real.status_code, real.headers["Content-Type"], real.content, kept)
 
     def do_POST(self):
@@ -187,3 +215,17 @@ class FakeHandler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(data.encode())
         if events[-1] != "":  # an empty text at the end: the connection breaks
             self.wfile.write(b"data: [DONE]\n\n")
+
+
+def say(page, text):
+    page.fill("#input", text)
+    page.keyboard.press("Enter")
+
+
+def answers(page):
+    return page.locator(".assistant .markdown")
+
+
+def wait_idle(page):
+    page.wait_for_selector("#send:visible")
+    wait_until(page, "!document.querySelector('.running')")

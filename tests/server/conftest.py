@@ -18,7 +18,7 @@ import httpx
 import openai
 import pytest
 
-from browser import chromium
+from browser import FakeServer, chromium, visit
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("ISOTOPE_BINARY", str(ROOT / "build/release/isotope"))
@@ -130,3 +130,17 @@ def http(server):
 def browser():
     with chromium() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def fake(server):
+    started = FakeServer(server.url)
+    yield started
+    started.shutdown()
+
+
+@pytest.fixture
+def page(browser, fake):
+    fake.reset()
+    with visit(browser, fake.url) as visited:
+        yield visited

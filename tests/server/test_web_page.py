@@ -1,40 +1,13 @@
-"""The chat page in a browser: conversations, what models may write, keys, keyboards, phones."""
+"""The chat page in a browser: conversations, errors, keys, keyboards, phones."""
+
 import json
 import re
 
 import httpx
 import pytest
 
-from browser import WAIT, FakeServer, delta, finish, usage, visit, wait_until
+from browser import WAIT, answers, delta, finish, say, usage, visit, wait_idle, wait_until
 from conftest import CHAT_MODEL, running
-
-
-@pytest.fixture(scope="module")
-def fake(server):
-    started = FakeServer(server.url)
-    yield started
-    started.shutdown()
-
-
-@pytest.fixture
-def page(browser, fake):
-    fake.reset()
-    with visit(browser, fake.url) as visited:
-        yield visited
-
-
-def say(page, text):
-    page.fill("#input", text)
-    page.keyboard.press("Enter")
-
-
-def answers(page):
-    return page.locator(".assistant .markdown")
-
-
-def wait_idle(page):
-    page.wait_for_selector("#send:visible")
-    wait_until(page, "!document.querySelector('.running')")
 
 
 def titles(page):
@@ -43,7 +16,10 @@ def titles(page):
 
 def test_files_and_headers(http):
     page = http.get("/")
-    assert page.headers["Content-Type"] == "text/html; charset=utf-8" and page.headers["X-Content-Type-Options"] == "nosniff"
+    assert (
+        page.headers["Content-Type"] == "text/html; charset=utf-8"
+        and page.headers["X-Content-Type-Options"] == "nosniff"
+    )
     assert page.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
     assert page.headers["Referrer-Policy"] == "no-referrer" and page.headers["Cache-Control"] == "no-cache"
     for name in set(re.findall(r'"(web/[^"]+)"', page.text)):
@@ -65,7 +41,15 @@ def test_no_page_on_request():
 
 
 def test_streams_and_counts(page, fake):
-    fake.answer(delta(role="assistant", content=""), delta(content="Hello **wor"), WAIT, delta(content="ld**"), WAIT, finish(), usage())
+    fake.answer(
+        delta(role="assistant", content=""),
+        delta(content="Hello **wor"),
+        WAIT,
+        delta(content="ld**"),
+        WAIT,
+        finish(),
+        usage(),
+    )
     say(page, "Hi there")
     page.wait_for_selector(".assistant.running >> text=Hello **wor")
     fake.go()
@@ -155,7 +139,14 @@ def test_interrupted_by_reload_keeps_what_came(page, fake):
 
 
 def test_reasoning_and_tool_calls(page, fake):
-    fake.answer(delta(reasoning_content="Let me *think*"), WAIT, delta(reasoning=" more"), delta(content="So: 4"), finish(), usage())
+    fake.answer(
+        delta(reasoning_content="Let me *think*"),
+        WAIT,
+        delta(reasoning=" more"),
+        delta(content="So: 4"),
+        finish(),
+        usage(),
+    )
     say(page, "2+2")
     page.wait_for_selector("summary:has-text('Thinking…')")
     assert not page.is_visible(".reasoning .markdown")
@@ -165,7 +156,12 @@ def test_reasoning_and_tool_calls(page, fake):
     page.click(".reasoning summary")
     assert page.inner_text(".reasoning .markdown") == "Let me think more"
     call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": '}}
-    fake.answer(delta(tool_calls=[call]), delta(tool_calls=[{"index": 0, "function": {"arguments": '"Ulm"}'}}]), finish("tool_calls"), usage())
+    fake.answer(
+        delta(tool_calls=[call]),
+        delta(tool_calls=[{"index": 0, "function": {"arguments": '"Ulm"}'}}]),
+        finish("tool_calls"),
+        usage(),
+    )
     say(page, "Weather?")
     page.wait_for_selector(".call code >> text=weather")
     wait_idle(page)
@@ -178,7 +174,14 @@ def test_settings(page, fake):
     page.click("#settings")
     page.fill("#setting-system", "Be brief.")
     assert page.get_attribute("#setting-temperature", "placeholder") == "0.6"
-    for name, value in {"temperature": "0.2", "top_p": "0.5", "top_k": "7", "min_p": "0.1", "max_tokens": "99", "seed": "5"}.items():
+    for name, value in {
+        "temperature": "0.2",
+        "top_p": "0.5",
+        "top_k": "7",
+        "min_p": "0.1",
+        "max_tokens": "99",
+        "seed": "5",
+    }.items():
         page.fill(f"#setting-{name}", value)
     page.select_option("#setting-thinking", "false")
     page.select_option("#setting-model", "other-name")
@@ -195,7 +198,15 @@ def test_settings(page, fake):
         wait_idle(page)
         request = fake.requests[-1]
         assert request["messages"][0] == {"role": "system", "content": "Be brief."}
-        expected = {"temperature": 0.2, "top_p": 0.5, "top_k": 7, "min_p": 0.1, "max_tokens": 99, "seed": 5, "model": "other-name"}
+        expected = {
+            "temperature": 0.2,
+            "top_p": 0.5,
+            "top_k": 7,
+            "min_p": 0.1,
+            "max_tokens": 99,
+            "seed": 5,
+            "model": "other-name",
+        }
         assert {name: request[name] for name in expected} == expected
         assert request["chat_template_kwargs"] == {"enable_thinking": False}
         page.click("#new")
@@ -231,7 +242,10 @@ def test_api_key(browser, fake):
             page.fill("#key", "sesame")
             page.keyboard.press("Enter")
             page.wait_for_selector("text=fake-model")
-            assert page.evaluate("[sessionStorage['isotope-api-key'], localStorage['isotope-api-key']]") == ["sesame", None]
+            assert page.evaluate("[sessionStorage['isotope-api-key'], localStorage['isotope-api-key']]") == [
+                "sesame",
+                None,
+            ]
             fake.answer(delta(content="opened"), finish(), usage())
             say(page, "Hi")
             page.wait_for_selector("text=opened")
@@ -243,55 +257,12 @@ def test_api_key(browser, fake):
             page.check("#keep-key")
             page.keyboard.press("Enter")
             page.wait_for_selector("text=fake-model")
-            assert page.evaluate("[sessionStorage['isotope-api-key'], localStorage['isotope-api-key']]") == [None, "mellon"]
+            assert page.evaluate("[sessionStorage['isotope-api-key'], localStorage['isotope-api-key']]") == [
+                None,
+                "mellon",
+            ]
     finally:
         fake.key = None
-
-
-PWN = "window.pwned=1"
-HOSTILE = [
-    f"<script>{PWN}</script>", f"<img src=x onerror=\"{PWN}\">", f"<svg onload=\"{PWN}\"><a href='javascript:{PWN}'>x</a></svg>",
-    f"[click](javascript:{PWN})", f"[click](JaVaScRiPt:{PWN})", f"[click](<java\tscript:{PWN}>)", f"[c](data:text/html,<script>{PWN}</script>)",
-    f"[c](&#106;avascript:{PWN})", f"<javascript:{PWN}>", "[c](vbscript:x)", "[c](/v1/models)", "[c](file:///etc/passwd)", "[c](blob:http://x/1)",
-    "![pixel](https://evil.example/pixel.png)", f"```js\n<script>{PWN}</script>", f"```<img src=x onerror={PWN}>\nx\n```",
-    f"| <img src=x onerror={PWN}> | b |\n|-|-|\n| [x](javascript:{PWN}) | <iframe srcdoc='<script>parent.{PWN}</script>'> |",
-    f"$\\text{{<img src=x onerror={PWN}>}}$", f"$$\\href{{javascript:{PWN}}}{{x}}$$", "\\[ \\style{background:url(//evil)}{x} \\]",
-    f"</div></article><script>{PWN}</script><base href='https://evil.example/'><style>*{{display:none}}</style>",
-    f"<form action='https://evil.example/'><button autofocus onfocus={PWN}>", "<meta http-equiv=refresh content='0;url=https://evil.example/'>",
-    "**unclosed _and `mixed [link](http://a", "\u202egnp.exe\u202c \u2066x", "`\u202e evil`", "```\nif (admin) { \u202e \u2066// nothing\u2069 \u2066\n```",
-    "x" * 100_000, "[" * 20_000, "> " * 5_000 + "deep", "{" * 9_000 + "$", "\u0000\ufffe\ud83d", "# " + "*" * 3_000, "e\u0301" + "\u0301" * 3000,
-]
-
-
-def test_hostile_output_is_inert(page, fake):
-    text = "\n\n".join(HOSTILE)
-    chunks = [text[i:i + 997] for i in range(0, len(text), 997)]
-    call = {"index": 0, "id": "<b>", "function": {"name": f"<img src=x onerror={PWN}>", "arguments": f"<script>{PWN}</script>"}}
-    odd = [delta(tool_calls=[{"index": 10 ** 9}, {"index": -1}]), {"choices": []}, {"choices": [{}]}, {}, ": comment\n\n", "event: x\ndata: {}\n\n"]
-    fake.answer(delta(reasoning_content=text[:5000]), *[delta(content=chunk) for chunk in chunks], delta(tool_calls=[call]), *odd, finish(), usage())
-    say(page, f"<img src=x onerror={PWN}>")
-    page.wait_for_selector(".call", timeout=30000)
-    wait_idle(page)
-    page.click(".reasoning summary")
-    for summary in page.locator(".call summary").all():
-        summary.click()
-    allowed = {"A", "ARTICLE", "BLOCKQUOTE", "BR", "BUTTON", "CODE", "DEL", "DETAILS", "DIV", "EM", "FIGCAPTION", "FIGURE", "H3", "H4", "H5", "H6",
-               "HR", "LI", "OL", "P", "PRE", "SPAN", "STRONG", "SUMMARY", "TABLE", "TBODY", "TD", "TH", "THEAD", "TR", "UL", "math", "mrow",
-               "mtext", "svg", "use"}
-    found = page.evaluate("""() => [...document.querySelectorAll('#messages *')].map((node) => [node.tagName, node.getAttributeNames()])""")
-    assert {tag for tag, _ in found} <= allowed
-    assert not [names for _, names in found if any(name.startswith("on") or name in ("style", "src", "srcdoc") for name in names)]
-    for address in page.evaluate("[...document.querySelectorAll('#messages a')].map((node) => node.protocol)"):
-        assert address in ("http:", "https:", "mailto:")
-    rels = page.evaluate("[...document.querySelectorAll('#messages a')].map((node) => node.rel)")
-    assert rels and all("noopener" in rel and "noreferrer" in rel for rel in rels)
-    assert page.evaluate("window.pwned") is None and page.title().startswith("<img src=x onerror=")
-    code = "".join(page.locator("#messages code").all_inner_texts())
-    assert "U+202E" in code and "\u202e" not in code
-    assert page.url.rstrip("/") == fake.url
-    page.reload()
-    page.wait_for_selector(".call")
-    assert page.is_visible("#input") and page.evaluate("window.pwned") is None
 
 
 def test_import_export(page, fake, tmp_path):
@@ -311,21 +282,21 @@ def test_import_export(page, fake, tmp_path):
     page.set_input_files("#import-file", file)
     page.wait_for_selector("text=Kept")
     assert titles(page) == ["Keep this"]
-    hostile = {"format": "isotope-conversations", "conversations": [{"title": f"<img src=x onerror={PWN}>", "settings": {"temperature": "x", "seed": -1},
-               "messages": [{"role": "user", "content": {"a": 1}}, {"role": "assistant", "content": "fine", "stats": {"tokens": "<b>"}, "tool_calls": [7]}]}]}
-    bad = {"a.json": "{", "b.json": "[]", "c.json": '{"format": "isotope-conversations", "conversations": [{"messages": [{"role": "system"}]}]}'}
+    bad = {
+        "a.json": "{",
+        "b.json": "[]",
+        "c.json": '{"format": "isotope-conversations", "conversations": [{"messages": [{"role": "system"}]}]}',
+    }
     for name, text in bad.items():
         (tmp_path / name).write_text(text)
         page.set_input_files("#import-file", tmp_path / name)
         page.wait_for_selector(f"#notice >> text={name} could not be imported")
-    file.write_text(json.dumps(hostile))
-    page.set_input_files("#import-file", file)
-    page.wait_for_selector("text=fine")
-    assert len(titles(page)) == 2 and page.evaluate("window.pwned") is None
 
 
 def test_full_storage_is_told(page, fake):
-    page.evaluate("""() => { IDBObjectStore.prototype.put = () => { throw new DOMException("full", "QuotaExceededError"); }; }""")
+    page.evaluate(
+        """() => { IDBObjectStore.prototype.put = () => { throw new DOMException("full", "QuotaExceededError"); }; }"""
+    )
     fake.answer(delta(content="Not stored"), finish(), usage())
     say(page, "Hi")
     page.wait_for_selector("#notice >> text=storage is full")
@@ -356,19 +327,26 @@ def test_keyboard_alone(page, fake):
     page.keyboard.press("Alt+s")
     assert page.is_visible("#settings-dialog")
     page.keyboard.press("Escape")
-    unnamed = page.evaluate("""() => [...document.querySelectorAll('button, input, textarea, select, meter')].filter((node) =>
-      node.type !== 'file' && !node.hidden && !node.getAttribute('aria-label') && !node.innerText?.trim() && !node.labels?.length).map((node) => node.id)""")
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll('button, input, textarea, select, meter')].filter((node) =>
+      node.type !== 'file' && !node.hidden && !node.getAttribute('aria-label') && !node.innerText?.trim() && !node.labels?.length).map((node) => node.id)"""
+    )
     assert unnamed == []
     reached = set()
     for _ in range(40):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.title || document.activeElement.className"))
+        reached.add(
+            page.evaluate(
+                "document.activeElement.id || document.activeElement.title || document.activeElement.className"
+            )
+        )
     assert {"new", "theme", "settings", "Copy answer as Markdown", "input"} <= reached
 
 
 def contrast(page, selector):
     """Of a text with what lies behind it, as WCAG counts it."""
-    return page.evaluate("""(selector) => {
+    return page.evaluate(
+        """(selector) => {
       const node = document.querySelector(selector);
       const parse = (text) => text.match(/[\\d.]+/g).map(Number);
       let behind = node;
@@ -377,19 +355,43 @@ def contrast(page, selector):
         .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
       const [a, b] = [light(getComputedStyle(node).color), light(getComputedStyle(behind).backgroundColor)].sort((x, y) => y - x);
       return (a + 0.05) / (b + 0.05);
-    }""", selector)
+    }""",
+        selector,
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_and_phone(browser, fake, scheme):
-    with visit(browser, fake.url, viewport={"width": 390, "height": 780}, color_scheme=scheme, has_touch=True, is_mobile=True) as page:
-        fake.answer(delta(content="Text [link](https://example.org/)\n\n```python\ndef f(): # c\n  return 'x' + 1\n```\n" + "| a | b |\n|-|-|\n" + "| wide cells | " * 9),
-                    finish("length"), usage())
+    with visit(
+        browser, fake.url, viewport={"width": 390, "height": 780}, color_scheme=scheme, has_touch=True, is_mobile=True
+    ) as page:
+        fake.answer(
+            delta(
+                content="Text [link](https://example.org/)\n\n```python\ndef f(): # c\n  return 'x' + 1\n```\n"
+                + "| a | b |\n|-|-|\n"
+                + "| wide cells | " * 9
+            ),
+            finish("length"),
+            usage(),
+        )
         say(page, "Hi")
         page.wait_for_selector(".hl-keyword")
         wait_idle(page)
-        for selector in [".said", ".assistant p", ".markdown a", ".stats", ".note", ".hl-keyword", ".hl-string", ".hl-comment", ".hl-number", ".hl-call",
-                         "figcaption span", "#context", "#model"]:
+        for selector in [
+            ".said",
+            ".assistant p",
+            ".markdown a",
+            ".stats",
+            ".note",
+            ".hl-keyword",
+            ".hl-string",
+            ".hl-comment",
+            ".hl-number",
+            ".hl-call",
+            "figcaption span",
+            "#context",
+            "#model",
+        ]:
             assert contrast(page, selector) >= 4.5, selector
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert not page.is_visible("#new")

@@ -199,7 +199,8 @@ class Page {
       this.save(conversation);
       if (conversation === this.conversation) this.showMessages();
     };
-    this.notice(before.at(-1) === message ? "The earlier answer was replaced." : "What followed was replaced.", { label: "Undo", act: undo });
+    const what = before.at(-1) === message ? "The earlier answer was replaced." : "What followed was replaced.";
+    this.notice(what, { label: "Undo", act: undo });
   }
 
   goOn(message) {
@@ -219,7 +220,11 @@ class Page {
     const { conversation } = this;
     const controller = new AbortController();
     const answering = (this.answering = { conversation, message, controller });
-    const body = { ...settingsForServer(conversation, this.status?.thinking_switch), ...fields, messages: messagesForServer(conversation, end) };
+    const body = {
+      ...settingsForServer(conversation, this.status?.thinking_switch),
+      ...fields,
+      messages: messagesForServer(conversation, end),
+    };
     this.showMessages();
     this.showButtons();
     announce("The answer is being written");

@@ -89,7 +89,8 @@ function codeBlock(block) {
 }
 
 function table(block) {
-  const cell = (tag, text, i) => make(tag, { class: block.align[i] && `align-${block.align[i]}`, scope: tag === "th" && "col" }, ...inlineText(text));
+  const properties = (tag, i) => ({ class: block.align[i] && `align-${block.align[i]}`, scope: tag === "th" && "col" });
+  const cell = (tag, text, i) => make(tag, properties(tag, i), ...inlineText(text));
   const row = (cells, tag) => make("tr", {}, ...cells.map((text, i) => cell(tag, text, i)));
   return make("div", { class: "table", tabindex: "0" },
     make("table", {}, make("thead", {}, row(block.head, "th")), make("tbody", {}, ...block.rows.map((cells) => row(cells, "td")))));
@@ -100,11 +101,17 @@ function listNode(block) {
   return make(tag, { start: block.ordered && block.start !== 1 && String(block.start), class: block.tight && "tight" });
 }
 
+/** Below the page's own headings. */
+function heading(block) {
+  const tag = `h${Math.min(block.level + 2, 6)}`;
+  return make(tag, { dir: "auto", class: `level-${block.level}` }, ...inlineText(block.text));
+}
+
 /** An element for the block, without the blocks inside it. */
 function shell(block) {
   switch (block.type) {
     case "paragraph": return make("p", { dir: "auto" }, ...inlineText(block.text));
-    case "heading": return make(`h${Math.min(block.level + 2, 6)}`, { dir: "auto", class: `level-${block.level}` }, ...inlineText(block.text));
+    case "heading": return heading(block);
     case "rule": return make("hr");
     case "code": return codeBlock(block);
     case "math": return block.closed ? make("div", { class: "formula", tabindex: "0" }, formula(block.text, true))

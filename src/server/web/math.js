@@ -213,7 +213,9 @@ class MathParser {
     if (name in INTEGRALS) return token("mo", INTEGRALS[name]);
     if (name in DELIMITERS) return token("mo", DELIMITERS[name], { stretchy: "false" });
     if (FUNCTIONS.has(name)) return this.functionName(name);
-    if (name in LIMIT_FUNCTIONS) return { ...token("mo", LIMIT_FUNCTIONS[name], { movablelimits: "true", form: "prefix" }), limits: "large" };
+    if (name in LIMIT_FUNCTIONS) {
+      return { ...token("mo", LIMIT_FUNCTIONS[name], { movablelimits: "true", form: "prefix" }), limits: "large" };
+    }
     if (name in SPACES) return space(SPACES[name]);
     if (IGNORED.has(name)) return null;
     if (name in ACCENTS) return this.parseAccent("mover", ACCENTS[name], name);
@@ -271,7 +273,7 @@ class MathParser {
       case "frac": case "dfrac": case "tfrac": case "cfrac":
         return element("mfrac", [this.parseArgument(), this.parseArgument()], name === "dfrac" ? { displaystyle: "true" } : undefined);
       case "binom": case "dbinom": case "tbinom":
-        return element("mrow", [fence("("), element("mfrac", [this.parseArgument(), this.parseArgument()], { linethickness: "0" }), fence(")")]);
+        return this.parseBinomial();
       case "sqrt": return this.parseRoot();
       case "left": return this.parseFenced();
       case "begin": return this.parseEnvironment();
@@ -282,7 +284,7 @@ class MathParser {
       case "not": return this.parseNegation();
       case "mod": return element("mrow", [space(1), token("mo", "mod"), space(0.333)]);
       case "bmod": return token("mo", "mod", { lspace: "0.222em", rspace: "0.222em" });
-      case "pmod": return element("mrow", [space(1), fence("(", false), token("mo", "mod", { rspace: "0.333em" }), this.parseArgument(), fence(")", false)]);
+      case "pmod": return this.parseModulus();
       case "boxed": case "fbox": return element("mrow", [this.parseArgument()], { class: "boxed" });
       case "phantom": case "hphantom": case "vphantom": return element("mphantom", [this.parseArgument()]);
       case "cancel": return element("mrow", [this.parseArgument()], { class: "cancelled" });
@@ -297,6 +299,16 @@ class MathParser {
         if (SIZES.test(name)) return fence(this.parseDelimiter(), false);
         throw new Unreadable(`\\${name}`);
     }
+  }
+
+  parseBinomial() {
+    const stack = element("mfrac", [this.parseArgument(), this.parseArgument()], { linethickness: "0" });
+    return element("mrow", [fence("("), stack, fence(")")]);
+  }
+
+  parseModulus() {
+    const name = token("mo", "mod", { rspace: "0.333em" });
+    return element("mrow", [space(1), fence("(", false), name, this.parseArgument(), fence(")", false)]);
   }
 
   swapped(tag) {
@@ -385,7 +397,10 @@ class MathParser {
     const lines = this.parseLines((text) => text === "\\end");
     this.expect("\\end");
     if (this.rawArgument() !== name) throw new Unreadable("\\end");
-    if (isAligned) return this.table(lines, { class: /^(?:align|split|eqnarray)/.test(base) ? "aligned" : "gathered", displaystyle: "true" });
+    if (isAligned) {
+      const kind = /^(?:align|split|eqnarray)/.test(base) ? "aligned" : "gathered";
+      return this.table(lines, { class: kind, displaystyle: "true" });
+    }
     const [open, close] = FENCES[base];
     const kind = base.endsWith("cases") ? "cases" : /^[lr]+$/.test(columns) ? `array-${columns[0]}` : null;
     const table = this.table(lines, kind ? { class: kind } : undefined);
