@@ -11,6 +11,7 @@ namespace isotope::cli {
 inline std::string_view finish_name(engine::FinishReason reason) {
   switch (reason) {
     case engine::FinishReason::stop:
+    case engine::FinishReason::complete:
       return "stop";
     case engine::FinishReason::length:
       return "length";

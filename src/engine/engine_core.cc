@@ -292,9 +292,21 @@ void EngineCore::emit(Job& job, TokenOutput token) {
     counted_.token_gaps.observe(std::chrono::duration<double>(now - job.times.last_token).count());
   job.times.last_token = now;
   Progress& progress = outgoing(job);
+  const TokenId id = token.id;
   progress.tokens.push_back(std::move(token));
   progress.prompt_logprobs = sequence.take_prompt_logprobs();
-  if (const auto reason = sequence.finish_reason()) finish(job, *reason);
+  TokenConstraint* constraint = sequence.constraint();
+  if (constraint && !constraint->accept(id))
+    return finish(job, FinishReason::error,
+                  "no token can follow: the answer's form and the tokens banned by min_tokens leave "
+                  "none");
+  const auto reason = sequence.finish_reason();
+  if (reason == FinishReason::stop)
+    finish(job, *reason);
+  else if (constraint && constraint->finished())
+    finish(job, FinishReason::complete);
+  else if (reason)
+    finish(job, *reason);
 }
 
 Progress& EngineCore::outgoing(Job& job) {

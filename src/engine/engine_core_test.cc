@@ -474,6 +474,70 @@ TEST(EngineCore, ABannedTokenWithoutAlternativeDoesNotStop) {
   EXPECT_EQ(read(core->submit(request)).tokens(), Tokens(5, 0));
 }
 
+/// Token i must be one of (start + i) % vocabulary and the id after it, and `length` of them are all.
+class StaircaseConstraint final : public TokenConstraint {
+ public:
+  StaircaseConstraint(TokenId start, int length) : start_(start), length_(length) {}
+
+  void fill_mask(std::span<std::uint32_t> mask, std::int64_t tokens_left) override {
+    EXPECT_EQ(tokens_left, 40 - count_);
+    std::fill(mask.begin(), mask.end(), 0);
+    for (const TokenId id : {here(), next()}) mask[std::size_t(id) / 32] |= 1u << (id % 32);
+  }
+  bool accept(TokenId token) override {
+    if (token != here() && token != next()) return false;
+    ++count_;
+    return true;
+  }
+  bool finished() const override { return count_ == length_; }
+
+ private:
+  TokenId here() const { return TokenId((start_ + count_) % FakeModel::kVocab); }
+  TokenId next() const { return TokenId((here() + 1) % FakeModel::kVocab); }
+
+  const TokenId start_;
+  const int length_;
+  int count_ = 0;
+};
+
+TEST(EngineCore, ConstraintsHoldThroughBatchingAndPreemption) {
+  CoreSetup setup;
+  setup.num_blocks = 12;  // of 8 tokens: not enough for all at once
+  const auto core = make_core(setup);
+  std::vector<Engine::Ticket> tickets;
+  for (int i = 0; i < 6; ++i) {
+    Request request = greedy(random_tokens(10, unsigned(i)), 40);
+    request.params.temperature = i % 2 ? 2.0f : 0.0f;
+    if (i < 4) request.constraint = std::make_shared<StaircaseConstraint>(TokenId(i), 20 + i);
+    tickets.push_back(core->submit(std::move(request)));
+  }
+  for (int i = 0; i < 6; ++i) {
+    const Whole whole = read(tickets[std::size_t(i)]);
+    if (i >= 4) {
+      EXPECT_EQ(whole.last.finished, FinishReason::length);
+      continue;
+    }
+    EXPECT_EQ(whole.last.finished, FinishReason::complete);
+    ASSERT_EQ(whole.outputs.size(), std::size_t(20 + i));
+    for (int t = 0; t < 20 + i; ++t) {
+      const TokenId step = (whole.outputs[std::size_t(t)].id - TokenId(i + t)) % FakeModel::kVocab;
+      EXPECT_TRUE(step == 0 || step == 1 || step == 1 - FakeModel::kVocab) << t;
+    }
+  }
+  EXPECT_GT(core->stats().preemptions, 0u);
+}
+
+TEST(EngineCore, AConstraintThatLeavesNothingEndsInAnError) {
+  const auto core = make_core({});
+  Request request = greedy({1, 2}, 40);
+  request.constraint = std::make_shared<StaircaseConstraint>(5, 9);
+  request.params.stop_token_ids = {5, 6};
+  request.params.min_tokens = 3;
+  const Whole whole = read(core->submit(std::move(request)));
+  EXPECT_EQ(whole.last.finished, FinishReason::error);
+  EXPECT_NE(whole.last.error.find("no token can follow"), std::string::npos);
+}
+
 TEST(EngineCore, RefusesWhatCannotBe) {
   CoreSetup setup;
   setup.num_blocks = 4;  // 32 tokens

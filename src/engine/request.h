@@ -53,8 +53,9 @@ struct Request {
 };
 
 enum class FinishReason {
-  stop,    ///< an end-of-sequence or stop token (the last token of the answer)
-  length,  ///< max_tokens or the model's length
+  stop,      ///< an end-of-sequence or stop token (the last token of the answer)
+  complete,  ///< the constraint: nothing can follow
+  length,    ///< max_tokens or the model's length
   cancelled,
   timed_out,  ///< the request's deadline has passed
   error,      ///< the engine could not go on; `error` says why

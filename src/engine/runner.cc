@@ -4,7 +4,9 @@
 
 #include <fmt/core.h>
 
+#include "base/checked.h"
 #include "base/error.h"
+#include "device/cpu/cpu_device.h"
 
 namespace isotope::engine {
 namespace {
@@ -115,7 +117,29 @@ void Runner::start(const Step& step) {
   } else {
     forward(arrays_.upload(host_, {step.num_decode_rows, step.num_rows}));
   }
-  if (!host_.uses.empty()) sample();
+  if (host_.uses.empty()) return;
+  // On a GPU the forward pass is under way meanwhile.
+  if (!host_.constrained.empty()) fill_masks();
+  sample();
+}
+
+void Runner::fill_masks() {
+  const auto rows = std::int64_t(host_.constrained.size());
+  const std::int64_t words = ceil_div(model_->info().vocab_size, std::int64_t(32));
+  const std::span<std::uint32_t> masks = arrays_.masks(rows, words);
+  mask_pool().parallel_for(rows, [&](std::int64_t row, int) {
+    Sequence& sequence = *host_.constrained[std::size_t(row)];
+    sequence.constraint()->fill_mask(masks.subspan(std::size_t(row * words), std::size_t(words)),
+                                     sequence.num_left());
+  });
+  arrays_.upload_masks(rows, words);
+}
+
+ThreadPool& Runner::mask_pool() {
+  if (!context_->on_gpu()) return static_cast<device::CpuDevice&>(context_->device()).pool();
+  constexpr int kThreads = 4;
+  if (!mask_pool_) mask_pool_ = std::make_unique<ThreadPool>(std::min(kThreads, available_cpus()));
+  return *mask_pool_;
 }
 
 void Runner::sample() {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "device/gpu.h"
 #include "engine/step_arrays.h"
 #include "engine/step_batch.h"
@@ -81,6 +82,8 @@ class Runner {
   void forward(const ops::Batch& batch);
   void note_step(ops::Rows rows, std::int64_t num_seqs, std::int64_t num_logits);
   void note_sampling();
+  void fill_masks();
+  ThreadPool& mask_pool();
   void sample();
   void take_results();
   TensorView logits(std::int64_t rows) const;
@@ -101,6 +104,7 @@ class Runner {
   Poison poison_;
   std::int64_t replayed_ = 0;
   std::vector<RowResult> results_;
+  std::unique_ptr<ThreadPool> mask_pool_;  // on GPUs, once a request has a constraint
 };
 
 }  // namespace isotope::engine

@@ -11,6 +11,7 @@ Sequence::Sequence(std::uint64_t number, Request request, SequenceSetup setup)
     : order_{request.priority, setup.turn, number},
       choice_(request.choice),
       params_(std::move(request.params)),
+      constraint_(std::move(request.constraint)),
       seed_(params_.seed.value_or(setup.seed)),
       block_size_(setup.block_size),
       max_model_len_(setup.max_model_len),

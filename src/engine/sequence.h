@@ -1,8 +1,10 @@
 // One request on its way: its tokens, how far they are computed, and the blocks that hold them.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -99,6 +101,13 @@ class Sequence {
   /// Logprobs of the prompt need all its logits, so they cannot start from cached blocks.
   bool may_use_prefix_cache() const { return has_prompt_logprobs(); }
 
+  /// What the answer must look like, or nullptr.
+  TokenConstraint* constraint() const { return constraint_.get(); }
+  /// How many tokens the answer may still get.
+  std::int64_t num_left() const {
+    return std::min(params_.max_tokens - num_output(), max_model_len_ - num_tokens());
+  }
+
   /// Tokens that must not come next, because they would end the answer too early.
   std::span<const TokenId> banned() const;
   /// Why the answer ends here, if it does.
@@ -111,6 +120,7 @@ class Sequence {
   Order order_;
   std::int64_t choice_;
   SamplingParams params_;
+  std::shared_ptr<TokenConstraint> constraint_;
   std::uint64_t seed_;
   std::int64_t block_size_, max_model_len_;
   std::vector<TokenId> stop_ids_;

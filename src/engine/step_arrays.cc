@@ -87,7 +87,8 @@ StepArrays::StepArrays(device::Device& device, const models::StepLimits& limits,
       tables_(device, std::size_t(max_seqs * table_width_) * kInt, "block tables"),
       history_(device, 0, "token histories"),
       bias_ids_(device, 0, "logit biases"),
-      bias_values_(device, 0, "logit biases") {
+      bias_values_(device, 0, "logit biases"),
+      masks_(device, 0, "token masks") {
   // Both sides begin equal, so that only what changes is copied.
   std::memset(tables_.host(), 0, tables_.size());
   tables_.upload(0, tables_.size());
@@ -169,6 +170,18 @@ void StepArrays::upload_sampling(const StepBatch& host, std::byte* rows) {
   sampling_.history = upload(history_, host.history, DType::i32);
   sampling_.bias_ids = upload(bias_ids_, host.bias_ids, DType::i32);
   sampling_.bias_values = upload(bias_values_, host.bias_values, DType::f32);
+  sampling_.masks = {};
+}
+
+std::span<std::uint32_t> StepArrays::masks(std::int64_t rows, std::int64_t words) {
+  const auto count = std::size_t(rows * words);
+  grow(masks_, *owner_, count * kInt);
+  return {reinterpret_cast<std::uint32_t*>(masks_.host()), count};
+}
+
+void StepArrays::upload_masks(std::int64_t rows, std::int64_t words) {
+  masks_.upload(0, std::size_t(rows * words) * kInt);
+  sampling_.masks = TensorView(DType::i32, Shape{rows, words}, masks_.device());
 }
 
 StepResults::StepResults(device::Device& device, std::int64_t max_logits)

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -49,6 +50,10 @@ class StepArrays {
   /// must come after the stream was synchronised.
   ops::Batch upload(const StepBatch& host, ops::Rows rows);
   ops::SampleBatch sampling() const { return sampling_; }
+  /// Host memory for the masks of `rows` rows of `words` words each; upload_masks() queues its
+  /// copy, for sampling() to refer to.
+  std::span<std::uint32_t> masks(std::int64_t rows, std::int64_t words);
+  void upload_masks(std::int64_t rows, std::int64_t words);
 
   /// Bytes on the device.
   static std::size_t bytes(const models::StepLimits& limits, std::int64_t max_seqs,
@@ -67,7 +72,7 @@ class StepArrays {
   device::Device* owner_;
   std::int64_t table_width_;
   StagedMemory arrays_, tables_;
-  StagedMemory history_, bias_ids_, bias_values_;  // grow when a step needs more
+  StagedMemory history_, bias_ids_, bias_values_, masks_;  // grow when a step needs more
   ops::SampleBatch sampling_;
   std::vector<Range> changed_;  // scratch of upload_tables
 };

@@ -15,6 +15,7 @@ void StepBatch::clear() {
   uses.clear();
   sampling.clear();
   bias_values.clear();
+  constrained.clear();
 }
 
 void StepBatch::fill(const Step& step, std::int64_t block_size) {
@@ -80,7 +81,7 @@ void StepBatch::add_logits(const Chunk& chunk) {
   }
 }
 
-void StepBatch::add_sampling(const Sequence& sequence) {
+void StepBatch::add_sampling(Sequence& sequence) {
   const SamplingParams& params = sequence.params();
   ops::SamplingRow row;
   row.temperature = params.temperature;
@@ -110,6 +111,10 @@ void StepBatch::add_sampling(const Sequence& sequence) {
     bias_values.push_back(-std::numeric_limits<float>::infinity());
   }
   row.bias_end = std::int32_t(bias_ids.size());
+  if (sequence.constraint()) {
+    row.mask = std::int32_t(constrained.size());
+    constrained.push_back(&sequence);
+  }
   sampling.push_back(row);
 }
 

@@ -30,6 +30,8 @@ struct StepBatch {
   std::vector<ops::SamplingRow> sampling;
   std::vector<std::int32_t> history, bias_ids;
   std::vector<float> bias_values;
+  /// Sequences whose next token is constrained; SamplingRow::mask counts them.
+  std::vector<Sequence*> constrained;
 
   void fill(const Step& step, std::int64_t block_size);
   /// Whether it may be padded: each sequence has one row, and each row has logits.
@@ -43,7 +45,7 @@ struct StepBatch {
   void clear();
   void add_rows(const Chunk& chunk, std::int64_t block_size);
   void add_logits(const Chunk& chunk);
-  void add_sampling(const Sequence& sequence);
+  void add_sampling(Sequence& sequence);
 };
 
 }  // namespace isotope::engine

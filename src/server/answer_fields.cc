@@ -16,11 +16,6 @@ constexpr std::int64_t kMaxInt32 = std::numeric_limits<std::int32_t>::max();
 /// Fields of OpenAI's or vLLM's protocol that would change the answer and are not served.
 constexpr std::string_view kUnsupported[] = {
     "use_beam_search",
-    "guided_json",
-    "guided_regex",
-    "guided_choice",
-    "guided_grammar",
-    "structured_outputs",
     "structural_tag",
     "allowed_token_ids",
     "bad_words",
@@ -163,6 +158,7 @@ AnswerFields read_answer_fields(const RequestFields& fields, const ModelLimits& 
   read_sampling(fields, limits, answer.options.sampling);
   read_stopping(fields, limits, answer.options);
   read_stream_options(fields, answer);
+  answer.form = read_output_form(fields);
   answer.options.skip_special_tokens = fields.boolean("skip_special_tokens").value_or(true);
   answer.max_tokens = fields.integer("max_tokens", 0, kMaxInt32);
   answer.choices = std::int32_t(fields.integer("n", 1, kMaxChoices).value_or(1));

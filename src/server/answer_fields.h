@@ -7,6 +7,7 @@
 #include <string>
 
 #include "server/generation.h"
+#include "server/output_form.h"
 #include "server/request_fields.h"
 
 namespace isotope::server {
@@ -35,6 +36,7 @@ struct AnswerFields {
   /// sampling.max_tokens and the logprobs fields are set by the endpoint, which knows prompt and
   /// dialect.
   GenerationOptions options;
+  std::optional<OutputForm> form;          ///< becomes options.grammar: settle_output_form()
   std::string model;                       ///< as the request calls it
   std::optional<std::int64_t> max_tokens;  ///< as asked for
   /// It is an upper bound, and may be more than the context leaves.

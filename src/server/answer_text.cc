@@ -3,6 +3,14 @@
 #include <algorithm>
 
 namespace isotope::server {
+namespace {
+
+/// Not cut off.
+bool ended_by_model(std::optional<engine::FinishReason> reason) {
+  return reason == engine::FinishReason::stop || reason == engine::FinishReason::complete;
+}
+
+}  // namespace
 
 std::int64_t count_characters(std::string_view text) {
   // Every byte but continuation bytes (10xxxxxx) begins a character.
@@ -39,7 +47,7 @@ Piece AnswerText::push(std::vector<engine::TokenOutput> tokens,
     show(stops_.finish(), piece);
   }
   if (parsed_ && (finished || over()))
-    parsed_->finish(finished == engine::FinishReason::stop && !over(), piece.deltas);
+    parsed_->finish(ended_by_model(finished) && !over(), piece.deltas);
   return piece;
 }
 

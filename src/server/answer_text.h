@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 #include "engine/request.h"
 #include "server/parsed_text.h"
 #include "text/detokenizer.h"
+#include "text/grammar/compiled_grammar.h"
 #include "text/stop_strings.h"
 
 namespace isotope::server {
@@ -22,6 +24,8 @@ struct GenerationOptions {
   bool skip_special_tokens = true;
   /// Takes the answer apart; without it there is only text.
   std::optional<text::AnswerFormat> format;
+  /// What the answer's tokens must look like; nullptr: anything.
+  std::shared_ptr<const text::CompiledGrammar> grammar;
 };
 
 /// What one piece of an answer adds.

@@ -105,9 +105,6 @@ void check_chat_only_fields(const RequestFields& fields) {
     for (const json::value& item : *modalities)
       if (!item.is_string() || item.get_string() != "text")
         fields.reject("modalities", "only [\"text\"] is supported");
-  if (const json::value* format = fields.find("response_format"))
-    if (RequestFields(*format, "response_format").string("type").value_or("text") != "text")
-      fields.reject("response_format", "only {\"type\": \"text\"} is supported");
 }
 
 void read_logprobs(const RequestFields& fields, engine::SamplingParams& sampling) {

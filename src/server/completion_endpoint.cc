@@ -137,6 +137,7 @@ std::unique_ptr<Exchange> complete(const Call& call) {
     longest = std::max(longest, std::int64_t(prompts.back().size()));
   }
   settle_max_tokens(request.answer, "max_tokens", kDefaultMaxTokens, longest, service.limits);
+  settle_output_form(service.model, request.answer);
   auto exchange = std::make_unique<CompletionExchange>(service, request, call.id);
   for (std::size_t i = 0; i < prompts.size(); ++i)
     exchange->add(std::move(prompts[i]), echo_text(service, request, request.prompts[i]));

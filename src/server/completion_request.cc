@@ -81,9 +81,6 @@ CompletionRequest parse_completion_request(const json::value& body, const ModelL
   request.answer = read_answer_fields(fields, limits);
   fields.refuse("suffix", "is not supported by this server; leave it out");
   read_candidates(fields, request.answer);
-  if (const json::value* format = fields.find("response_format"))
-    if (RequestFields(*format, "response_format").string("type").value_or("text") != "text")
-      fields.reject("response_format", "only {\"type\": \"text\"} is supported");
   request.prompts = read_prompts(fields, limits);
   if (std::int64_t(request.prompts.size()) * request.answer.candidates > kMaxAnswers)
     fields.reject(request.answer.candidates > request.answer.choices ? "best_of" : "n",

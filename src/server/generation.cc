@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/grammar_constraint.h"
+
 namespace isotope::server {
 namespace {
 
@@ -24,6 +26,9 @@ Generation::Generation(ServedModel& model, engine::Request request,
       ignore_eos_(options.sampling.ignore_eos),
       prompt_tokens_(std::int64_t(request.prompt.size())) {
   request.params = options.sampling;
+  if (options.grammar)
+    request.constraint = constrain(
+        options.grammar, ignore_eos_ ? std::vector<TokenId>() : model.engine->info().eos_ids);
   ticket_ = model.engine->submit(std::move(request));
 }
 
@@ -51,6 +56,8 @@ Piece Generation::consume(engine::Progress progress) {
     note_stop_token(progress.tokens.back().id);
   Piece piece = text_.push(std::move(progress.tokens), progress.finished);
   finish_ = progress.finished;
+  // That nothing could follow is as good as the model's own end.
+  if (finish_ == engine::FinishReason::complete) finish_ = engine::FinishReason::stop;
   error_ = std::move(progress.error);
   if (text_.over()) {
     if (!finish_) cancel();

@@ -11,6 +11,7 @@
 
 #include "engine/engine.h"
 #include "server/answer_text.h"
+#include "server/grammar_cache.h"
 #include "text/answer_syntax.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -26,6 +27,7 @@ struct ServedModel {
   std::unique_ptr<const text::Tokenizer> tokenizer;
   std::optional<text::ChatTemplate> chat_template;
   std::unique_ptr<engine::Engine> engine;
+  std::unique_ptr<GrammarCache> grammars;
   /// generation_config.json's sampling defaults, used where a request says nothing.
   engine::SamplingParams default_sampling;
   text::AnswerDialect dialect;  ///< of its answers in conversations

@@ -37,8 +37,10 @@ std::unique_ptr<ServedModel> load_served_model(const engine::EngineOptions& opti
   model->engine = std::make_unique<engine::Engine>(options);
   const engine::EngineInfo& info = model->engine->info();
   model->default_sampling = info.default_sampling;
-  model->engine->limit_vocab(
-      std::min<std::int64_t>(info.vocab_size, model->tokenizer->vocab_size()));
+  const std::int64_t vocab =
+      std::min<std::int64_t>(info.vocab_size, model->tokenizer->vocab_size());
+  model->engine->limit_vocab(vocab);
+  model->grammars = std::make_unique<GrammarCache>(*model->tokenizer, std::int32_t(vocab));
   return model;
 }
 

@@ -75,6 +75,7 @@ std::vector<TokenId> prepare_chat(const ServedModel& model, const ModelLimits& l
   std::vector<TokenId> prompt = encode(model, limits, rendered, add_special_tokens, field);
   settle_max_tokens(request.answer, request.max_tokens_field, std::nullopt,
                     std::int64_t(prompt.size()), limits);
+  settle_output_form(model, request.answer);
   return prompt;
 }
 

@@ -30,6 +30,12 @@ RowInput row_input(const TensorView& logits, const SampleBatch& batch, std::int6
   row.output = range<TokenId>(batch.history, params.output_begin, params.output_end);
   row.bias_ids = range<TokenId>(batch.bias_ids, params.bias_begin, params.bias_end);
   row.bias_values = range<float>(batch.bias_values, params.bias_begin, params.bias_end);
+  if (params.mask >= 0) {
+    ISOTOPE_ASSERT(params.mask < batch.masks.shape[0]);
+    ISOTOPE_ASSERT(32 * batch.masks.shape[1] >= logits.shape[1]);
+    row.mask = {reinterpret_cast<const std::uint32_t*>(batch.masks.row<std::int32_t>(params.mask)),
+                std::size_t(batch.masks.shape[1])};
+  }
   row.vocab_limit = std::clamp<std::int64_t>(batch.vocab_limit, 0, logits.shape[1]);
   return row;
 }

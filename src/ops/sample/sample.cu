@@ -16,7 +16,7 @@ ISOTOPE_DEVICE bool has_history(const SamplingRow& row) {
 }
 /// Whether the logits change before a token is chosen.
 ISOTOPE_DEVICE bool is_modified(const SamplingRow& row) {
-  return row.forced_token < 0 && (has_history(row) || row.bias_begin < row.bias_end);
+  return row.forced_token < 0 && (has_history(row) || row.bias_begin < row.bias_end || row.mask >= 0);
 }
 ISOTOPE_DEVICE bool is_greedy(const SamplingRow& row) {
   return !(row.temperature >= ops::kMinTemperature) || row.top_k == 1;
@@ -117,6 +117,12 @@ ISOTOPE_DEVICE void apply_bias(const SampleParams& p, const SamplingRow& row, in
   *logit = value;
 }
 
+ISOTOPE_DEVICE void apply_mask(const SampleParams& p, const SamplingRow& row, float* logits) {
+  const u32* mask = p.masks + i64(row.mask) * p.mask_words;
+  for (int id = thread_index(); id < p.vocab; id += kChooseThreads)
+    if (!(mask[id / 32] >> (id % 32) & 1)) logits[id] = -infinity();
+}
+
 /// In ranges of ids whose counts fit into shared memory. Prompts leave one bit, outputs are counted below it.
 ISOTOPE_DEVICE void modify(const SampleParams& p, const Shared& s, const SamplingRow& row, float* logits) {
   constexpr u32 kInPrompt = 0x80000000u;
@@ -148,6 +154,8 @@ ISOTOPE_DEVICE void modify(const SampleParams& p, const Shared& s, const Samplin
                 [&](int entry, u32 i) { apply_bias(p, row, entry, counts[i] == 1, logits + first + i); });
     }
   }
+  block_barrier();
+  if (row.mask >= 0) apply_mask(p, row, logits);
   block_barrier();
 }
 
@@ -403,6 +411,7 @@ ISOTOPE_DEVICE SamplingRow checked(const SampleParams& p, int m) {
   clamp(row.prompt_begin, row.prompt_end, p.history_size);
   clamp(row.output_begin, row.output_end, p.history_size);
   clamp(row.bias_begin, row.bias_end, p.bias_size);
+  if (row.mask >= p.num_masks) row.mask = -1;
   return row;
 }
 

@@ -17,6 +17,8 @@ struct SampleBatch {
   TensorView history;      ///< [*] i32: prompt and output tokens of rows with penalties
   TensorView bias_ids;     ///< [*] i32
   TensorView bias_values;  ///< [*] f32, added; -infinity bans
+  /// [*, ≥ vocab / 32] i32: ids whose bit (id % 32 of word id / 32) is not set are never chosen.
+  TensorView masks;
   std::int64_t vocab_limit =
       std::numeric_limits<std::int64_t>::max();  ///< ids from here on are never chosen
 };

@@ -68,6 +68,25 @@ void apply_bias(const RowInput& row) {
   }
 }
 
+// ---- masks
+
+void apply_mask(const RowInput& row) {
+  if (row.mask.empty()) return;
+  const std::size_t vocab = row.logits.size();
+  for (std::size_t first = 0; first < vocab; first += 32) {
+    const std::uint32_t word = row.mask[first / 32];
+    if (word == ~std::uint32_t(0)) continue;
+    const std::size_t end = std::min(first + 32, vocab);
+    if (word == 0) {
+      std::fill(row.logits.begin() + std::ptrdiff_t(first),
+                row.logits.begin() + std::ptrdiff_t(end), -kInfinity);
+      continue;
+    }
+    for (std::size_t id = first; id < end; ++id)
+      if (is_masked(row.mask, id)) row.logits[id] = -kInfinity;
+  }
+}
+
 // ---- choosing
 
 /// Passes over one row at its temperature.
@@ -340,8 +359,9 @@ class LogProbs {
 void sample_row_cpu(const SampleKernel& kernel, const RowInput& row, const RowResult& result,
                     std::byte* scratch_data) {
   Scratch scratch(scratch_data, row.logits.size());
-  const bool modified = row.params.forced_token < 0 &&
-                        (!row.bias_ids.empty() || !row.output.empty() || !row.prompt.empty());
+  const bool modified =
+      row.params.forced_token < 0 &&
+      (!row.bias_ids.empty() || !row.output.empty() || !row.prompt.empty() || !row.mask.empty());
   std::span<const float> unmodified = row.logits;
   if (modified) {
     if (result.logprob) {
@@ -350,6 +370,7 @@ void sample_row_cpu(const SampleKernel& kernel, const RowInput& row, const RowRe
     }
     apply_penalties(row, scratch.ids);
     apply_bias(row);
+    apply_mask(row);
   }
   const TokenId token =
       row.params.forced_token >= 0 ? row.params.forced_token : choose(kernel, row, scratch);

@@ -17,8 +17,13 @@ struct RowInput {
   std::span<const TokenId> prompt, output;
   std::span<const TokenId> bias_ids;
   std::span<const float> bias_values;
-  std::int64_t vocab_limit;  ///< ≤ vocab
+  std::span<const std::uint32_t> mask;  ///< a bit for each token; empty: all may be chosen
+  std::int64_t vocab_limit;             ///< ≤ vocab
 };
+
+inline bool is_masked(std::span<const std::uint32_t> mask, std::size_t id) {
+  return !(mask[id / 32] >> (id % 32) & 1);
+}
 
 /// One row's part of a SampleResult; the logprob fields are null unless asked for.
 struct RowResult {

@@ -12,6 +12,7 @@ namespace {
 
 // NVRTC's layout of the struct is the host's; it has no offsetof to say so itself.
 static_assert(offsetof(SamplingRow, forced_token) == 32);
+static_assert(offsetof(SamplingRow, mask) == 36);
 static_assert(offsetof(SamplingRow, seed) == 40);
 static_assert(offsetof(SamplingRow, prompt_begin) == 56);
 
@@ -19,8 +20,8 @@ using namespace isotope::gpu;
 
 static_assert(kSampleTop == kMaxTopLogprobs);
 
-/// Rows that have penalties and ask for logprobs at once keep a copy of their logits. More such
-/// rows take turns.
+/// Rows that have penalties, biases or masks and ask for logprobs at once keep a copy of their
+/// logits. More such rows take turns.
 constexpr std::int64_t kCopies = 16;
 
 constexpr std::size_t kAlignment = 64;  // of what a workspace gives
@@ -62,6 +63,12 @@ void set_batch(SampleParams& params, const SampleBatch& batch, std::int64_t voca
   if (params.bias_size > 0) {
     params.bias_ids = batch.bias_ids.as<const TokenId>();
     params.bias_values = batch.bias_values.as<const float>();
+  }
+  if (!batch.masks.empty()) {
+    ISOTOPE_ASSERT(32 * batch.masks.shape[1] >= vocab);
+    params.masks = reinterpret_cast<const std::uint32_t*>(batch.masks.as<std::int32_t>());
+    params.num_masks = int(batch.masks.shape[0]);
+    params.mask_words = int(batch.masks.shape[1]);
   }
   params.limit = int(std::clamp<std::int64_t>(batch.vocab_limit, 0, vocab));
 }
@@ -108,7 +115,8 @@ void sample_gpu(Context& context, const TensorView& logits, const SampleBatch& b
   launch(context, "sample_scan", ceil_div(std::int64_t(params.slices), kSlicesPerBlock), rows,
          kScanThreads, params);
   launch(context, "sample_choose", rows, 1, kChooseThreads, params);
-  if (rows <= params.num_copies || params.history_size + params.bias_size == 0) return;
+  if (rows <= params.num_copies || params.history_size + params.bias_size + params.num_masks == 0)
+    return;
   params.copies_only = 1;
   launch(context, "sample_choose", params.num_copies, 1, kChooseThreads, params);
 }

@@ -44,6 +44,7 @@ std::vector<Answer> sample_gpu_rows(const std::vector<Row>& rows,
                           .history = vector(arrays.history),
                           .bias_ids = vector(arrays.bias_ids),
                           .bias_values = vector(arrays.bias_values),
+                          .masks = machine.upload(arrays.masks, arrays.mask_shape()),
                           .vocab_limit = vocab_limit};
   const Shape top{m + 1, kMaxTopLogprobs};
   const SampleResult result{vector(arrays.tokens), vector(arrays.logprobs), vector(arrays.ranks),
@@ -352,7 +353,8 @@ TEST(SampleGpu, RefusesVocabulariesBeyondItsTables) {
   const SampleBatch batch{.rows = machine.upload(params, Shape{std::int64_t(params.size())}),
                           .history = {},
                           .bias_ids = {},
-                          .bias_values = {}};
+                          .bias_values = {},
+                          .masks = {}};
   EXPECT_THROW(sample(machine.context(), logits, batch, {tokens, {}, {}, {}, {}}), Error);
 }
 

@@ -46,6 +46,11 @@ void apply_penalties_and_bias(const RowInput& row) {
     if (valid(row.bias_ids[i])) row.logits[std::size_t(row.bias_ids[i])] += row.bias_values[i];
 }
 
+void apply_mask(const RowInput& row) {
+  for (std::size_t id = 0; id < row.logits.size() && !row.mask.empty(); ++id)
+    if (is_masked(row.mask, id)) row.logits[id] = kMinusInfinity;
+}
+
 TokenId choose(const RowInput& row) {
   const SamplingRow& params = row.params;
   std::vector<TokenId> ids = sorted_ids(row.logits, row.vocab_limit);
@@ -88,6 +93,7 @@ void sample_row_oracle(const RowInput& row, const RowResult& result) {
   for (float& logit : original)
     if (std::isnan(logit)) logit = kMinusInfinity;
   apply_penalties_and_bias(row);
+  apply_mask(row);
   const TokenId token = row.params.forced_token >= 0 ? row.params.forced_token : choose(row);
   *result.token = token;
   if (!result.logprob) return;

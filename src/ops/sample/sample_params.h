@@ -4,7 +4,7 @@
 namespace isotope::ops {
 
 /// Parameters of one row, uploaded as bytes. Order of effect: penalties, bias (also bans),
-/// temperature, top-k, top-p, min-p, draw.
+/// mask, temperature, top-k, top-p, min-p, draw.
 struct SamplingRow {
   float temperature = 0.0f;         ///< 0: greedy (lowest id among equals)
   int top_k = 0;                    ///< 0: all
@@ -17,6 +17,7 @@ struct SamplingRow {
   int num_top_logprobs = -1;        ///< -1: no logprobs; 0: of the chosen token; up to
                                     ///< kMaxTopLogprobs
   int forced_token = -1;            ///< ≥ 0: take this one (logprobs of a given prompt)
+  int mask = -1;                    ///< ≥ 0: a row of SampleBatch::masks
   unsigned long long seed = 0;      ///< with `counter`, the whole source of randomness
   unsigned long long counter = 0;   ///< position of the token to draw
   /// Ranges into SampleBatch's ragged arrays.
@@ -46,6 +47,7 @@ struct SampleParams {
   const int* history;
   const int* bias_ids;
   const float* bias_values;
+  const unsigned* masks;  ///< [num_masks, mask_words]
 
   int* tokens;
   float* logprobs;
@@ -62,7 +64,7 @@ struct SampleParams {
   float* copies;         ///< [num_copies, vocab]: unmodified logits of rows that need them
 
   long long logits_stride, top_ids_stride, top_logprobs_stride;
-  int num_rows, vocab, limit, slices, history_size, bias_size;
+  int num_rows, vocab, limit, slices, history_size, bias_size, num_masks, mask_words;
   int num_copies;
   int mass_bits;    ///< a probability's fixed point: 2^mass_bits is the likeliest token's
   int copies_only;  ///< 0: all rows but those ≥ num_copies that need a copy; 1: only these

@@ -26,6 +26,7 @@ struct Row {
   SamplingRow params;
   std::vector<TokenId> prompt, output;
   std::vector<std::pair<TokenId, float>> bias;
+  std::vector<TokenId> allowed;  ///< empty: all
 };
 
 struct Answer {
@@ -45,7 +46,7 @@ struct SampleArrays {
   std::vector<SamplingRow> params;
   std::vector<TokenId> tokens, top_ids;
   std::vector<float> logprobs, top_logprobs;
-  std::vector<std::int32_t> ranks;
+  std::vector<std::int32_t> ranks, masks;
 
   explicit SampleArrays(const std::vector<Row>& rows)
       : m(std::int64_t(rows.size())), vocab(std::int64_t(rows[0].logits.size())) {
@@ -56,6 +57,9 @@ struct SampleArrays {
     logprobs.assign(std::size_t(m) + 1, -9);
     top_logprobs.assign(top_ids.size(), -9);
   }
+
+  std::int64_t mask_words() const { return (vocab + 31) / 32; }
+  Shape mask_shape() const { return {std::int64_t(masks.size()) / mask_words(), mask_words()}; }
 
   std::vector<Answer> answers() const {
     std::vector<Answer> all;
@@ -86,7 +90,16 @@ struct SampleArrays {
     p.bias_begin = std::int32_t(bias_ids.size());
     for (const auto& [id, value] : row.bias) bias_ids.push_back(id), bias_values.push_back(value);
     p.bias_end = std::int32_t(bias_ids.size());
+    if (!row.allowed.empty()) p.mask = add_mask(row.allowed);
     params.push_back(p);
+  }
+
+  std::int32_t add_mask(const std::vector<TokenId>& allowed) {
+    const std::size_t first = masks.size();
+    masks.resize(first + std::size_t(mask_words()));
+    for (const TokenId id : allowed)
+      masks[first + std::size_t(id) / 32] |= std::int32_t(std::uint32_t(1) << (id % 32));
+    return std::int32_t(first / std::size_t(mask_words()));
   }
 };
 
@@ -106,6 +119,7 @@ inline std::vector<Answer> sample_rows(
   const Shape biases{std::int64_t(arrays.bias_ids.size())};
   batch.bias_ids = TensorView(DType::i32, biases, arrays.bias_ids.data());
   batch.bias_values = TensorView(DType::f32, biases, arrays.bias_values.data());
+  batch.masks = TensorView(DType::i32, arrays.mask_shape(), arrays.masks.data());
   batch.vocab_limit = vocab_limit;
   sample(context, TensorView(DType::f32, Shape{m, vocab}, arrays.logits.data()), batch,
          {TensorView(DType::i32, Shape{m}, arrays.tokens.data()),
@@ -151,6 +165,7 @@ inline std::vector<Row> mixed_rows(std::size_t vocab, int count) {
       row.output.push_back(TokenId(random() % (vocab + 3)) - 1);
     for (int j = 0; j < pick(0, 2); ++j)
       row.bias.push_back({TokenId(random() % vocab), pick(2.0f, -kInfinity)});
+    for (int j = 0; j < pick(0, 0, 1, 50); ++j) row.allowed.push_back(TokenId(random() % vocab));
     rows.push_back(row);
   }
   return rows;

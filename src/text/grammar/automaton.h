@@ -71,7 +71,7 @@ struct Automaton {
 /// Limits of one grammar. States count those of all rules.
 inline constexpr std::size_t kMaxAutomatonStates = 200'000;
 inline constexpr std::size_t kMaxTableBytes = std::size_t(96) << 20;
-inline constexpr std::int64_t kMaxCompileWork = 60'000'000;
+inline constexpr std::int64_t kMaxCompileWork = 40'000'000;
 
 /// Errors: as compile_grammar.
 Automaton build_automaton(const Grammar& grammar);

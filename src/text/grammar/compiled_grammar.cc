@@ -16,7 +16,7 @@ namespace isotope::text {
 namespace {
 
 /// Masks of one grammar that are kept; beyond this it starts anew.
-constexpr std::size_t kMaxCachedBytes = std::size_t(8) << 20;
+constexpr std::size_t kMaxCachedBytes = std::size_t(4) << 20;
 
 /// What a state alone says about tokens, whoever called its rule.
 struct LocalMask {
@@ -194,6 +194,13 @@ void CompiledGrammar::fill_within(PlaceArena& arena, const Places& here, std::in
 std::shared_ptr<const CompiledGrammar> compile_grammar(const Grammar& grammar,
                                                        std::shared_ptr<const TokenTrie> trie) {
   return std::make_shared<const CompiledGrammar>(grammar, std::move(trie));
+}
+
+std::size_t most_bytes(const CompiledGrammar& grammar) {
+  const Automaton& automaton = grammar.automaton;
+  return 2 * kMaxCachedBytes + automaton.next.size() * sizeof(std::int32_t) +
+         automaton.states.size() * sizeof(Automaton::State) +
+         automaton.calls.size() * sizeof(Automaton::Call);
 }
 
 // ---- one answer

@@ -22,6 +22,9 @@ class CompiledGrammar;
 std::shared_ptr<const CompiledGrammar> compile_grammar(const Grammar& grammar,
                                                        std::shared_ptr<const TokenTrie> trie);
 
+/// Memory that it can come to take, with the masks that it keeps.
+std::size_t most_bytes(const CompiledGrammar& grammar);
+
 /// One answer's way through a grammar. Used by one thread at a time.
 class GrammarMatcher {
  public:

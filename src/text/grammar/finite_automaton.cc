@@ -11,6 +11,9 @@
 namespace isotope::text {
 namespace {
 
+/// What a new state costs: memory more than time.
+constexpr std::int64_t kStateWork = 32;
+
 struct HashStates {
   std::size_t operator()(const std::vector<std::int32_t>& states) const {
     std::size_t hash = states.size();
@@ -55,6 +58,7 @@ class Determinizer {
     const auto [entry, is_new] =
         numbers_.try_emplace(std::move(closure), std::int32_t(subsets_.size()));
     if (is_new) {
+      budget_.spend(kStateWork + std::int64_t(entry->first.size()));
       subsets_.push_back(&entry->first);
       dfa_.states.push_back({{}, final});
     }
@@ -132,6 +136,7 @@ Dfa product(const Dfa& a, const Dfa& b, bool negate_b, WorkBudget& budget) {
   const auto number = [&](std::int32_t x, std::int32_t y) {
     const auto [entry, is_new] = numbers.try_emplace({x, y}, std::int32_t(pairs.size()));
     if (is_new) {
+      budget.spend(kStateWork);
       const bool in_b = y != kDead && b.states[std::size_t(y)].final;
       pairs.emplace_back(x, y);
       result.states.push_back({{}, a.states[std::size_t(x)].final && in_b != negate_b});

@@ -15,9 +15,9 @@ std::size_t common_prefix(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-TokenTrie::TokenTrie(const Tokenizer& tokenizer) {
-  std::vector<std::string_view> bytes(std::size_t(tokenizer.vocab_size()));
-  for (TokenId id = 0; id < tokenizer.vocab_size(); ++id)
+TokenTrie::TokenTrie(const Tokenizer& tokenizer, std::int32_t limit) {
+  std::vector<std::string_view> bytes(std::size_t(std::min(limit, tokenizer.vocab_size())));
+  for (TokenId id = 0; id < std::int32_t(bytes.size()); ++id)
     if (!tokenizer.is_special(id)) bytes[std::size_t(id)] = tokenizer.token_bytes(id);
   build(bytes);
 }

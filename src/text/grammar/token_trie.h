@@ -23,8 +23,8 @@ class TokenTrie {
     std::uint8_t byte;          ///< the last of them
   };
 
-  /// Without special tokens and tokens without bytes.
-  explicit TokenTrie(const Tokenizer& tokenizer);
+  /// Ids below `limit`, without special tokens and tokens without bytes.
+  TokenTrie(const Tokenizer& tokenizer, std::int32_t limit);
   /// `bytes[id]`; empty: not part of any text.
   explicit TokenTrie(std::span<const std::string_view> bytes);
 
