@@ -7,6 +7,9 @@ question: prompt, answer, both extracted answers, both verdicts. Ends with 1 if 
 
 DIR holds train.jsonl and test.jsonl (docs/evaluation.md says where from). The task is the harness's own gsm8k.yaml, read
 from these files instead of the hub. With --by both, ours runs on the engine in process and against the server.
+
+The harness sends text, not tokens: transformers 5.23 builds some tokenizers from their class instead of tokenizer.json (for
+SmolLM2 without the splitting of digits), so that its tokens, and then answers, would be others.
 """
 import argparse
 import hashlib
@@ -39,7 +42,8 @@ def run_harness(url, model, data, limit, concurrency, folder):
         f"include: {own}\ntask: gsm8k_local\ntag: null\ndataset_path: json\ndataset_name: null\n"
         f"dataset_kwargs:\n  data_files:\n    train: {data}/train.jsonl\n    test: {data}/test.jsonl\n")
     model_args = {"model": pathlib.Path(model).name, "base_url": f"{url}/v1/completions", "tokenizer": model,
-                  "tokenizer_backend": "huggingface", "num_concurrent": concurrency, "max_retries": 1, "timeout": 3600}
+                  "tokenizer_backend": "huggingface", "tokenized_requests": False, "num_concurrent": concurrency,
+                  "max_retries": 1, "timeout": 3600}
     command = [sys.executable, "-m", "lm_eval", "--model", "local-completions", "--model_args",
                ",".join(f"{key}={value}" for key, value in model_args.items()), "--tasks", "gsm8k_local",
                "--include_path", str(folder), "--limit", str(limit), "--log_samples", "--output_path", str(folder / "out")]
