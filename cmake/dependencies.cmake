@@ -13,6 +13,7 @@ target_link_libraries(isotope_boost_json INTERFACE ${BOOST_JSON_LIBRARY})
 
 find_library(PCRE2_LIBRARY NAMES libpcre2-8.a REQUIRED)
 find_library(UTF8PROC_LIBRARY NAMES libutf8proc.a REQUIRED)
+find_library(LIBMD_LIBRARY NAMES libmd.a REQUIRED)
 
 add_library(isotope_fmt INTERFACE)
 target_link_libraries(isotope_fmt INTERFACE fmt::fmt-header-only)

@@ -8,6 +8,7 @@
 #include "cli/bench_throughput.h"
 #include "cli/commands.h"
 #include "cli/model_flags.h"
+#include "cli/resolve_model.h"
 
 namespace isotope::cli {
 namespace {
@@ -18,9 +19,10 @@ void add_latency(CLI::App& bench, Action& action) {
   const auto flags = std::make_shared<LatencyFlags>();
   command
       .add_option("--model,-m", flags->engine.model,
-                  "A model's folder; with --load-format dummy its config.json will do")
+                  "A model's folder, or org/name at the hub; with --load-format dummy a "
+                  "config.json will do")
       ->required()
-      ->type_name("DIR|FILE");
+      ->type_name("DIR|FILE|ORG/NAME");
   command.add_option("--batch-size", flags->batch_sizes, "Requests at a time, such as 1,8,32")
       ->delimiter(',')
       ->capture_default_str();
@@ -43,7 +45,10 @@ void add_latency(CLI::App& bench, Action& action) {
   add_engine_flags(command, flags->engine);
   command.callback([flags, &command, &action] {
     flags->max_num_seqs_given = command.count("--max-num-seqs") > 0;
-    action = [flags] { return run_latency(*flags); };
+    action = [flags] {
+      flags->engine.model = resolve_model(flags->engine.model);
+      return run_latency(*flags);
+    };
   });
 }
 
@@ -55,9 +60,10 @@ void add_throughput(CLI::App& bench, Action& action) {
   flags->dataset.input_len = 512;
   command
       .add_option("--model,-m", flags->engine.model,
-                  "A model's folder; with --load-format dummy its config.json will do")
+                  "A model's folder, or org/name at the hub; with --load-format dummy a "
+                  "config.json will do")
       ->required()
-      ->type_name("DIR|FILE");
+      ->type_name("DIR|FILE|ORG/NAME");
   add_dataset_flags(command, flags->dataset);
   command.add_option("--temperature", flags->temperature, "0: always the likeliest token")
       ->capture_default_str()
@@ -71,7 +77,10 @@ void add_throughput(CLI::App& bench, Action& action) {
   add_engine_flags(command, flags->engine);
   command.callback([flags, &action] {
     flags->dataset.seed = flags->engine.seed;
-    action = [flags] { return run_throughput(*flags); };
+    action = [flags] {
+      flags->engine.model = resolve_model(flags->engine.model);
+      return run_throughput(*flags);
+    };
   });
 }
 

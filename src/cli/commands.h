@@ -19,5 +19,7 @@ void add_eval(CLI::App& app, Action& run);
 void add_quantize(CLI::App& app, Action& run);
 void add_info(CLI::App& app, Action& run);
 void add_kernels(CLI::App& app, Action& run);
+void add_pull(CLI::App& app, Action& run);
+void add_models(CLI::App& app, Action& run);
 
 }  // namespace isotope::cli

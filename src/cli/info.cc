@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/model_flags.h"
+#include "cli/resolve_model.h"
 #include "device/device.h"
 #include "device/gpu.h"
 #include "engine/memory_plan.h"
@@ -127,7 +128,8 @@ std::unique_ptr<device::Device> open_device(const InfoFlags& flags) {
   return device::open_device(options.device, options.threads);
 }
 
-int run(const InfoFlags& flags) {
+int run(InfoFlags& flags) {
+  flags.model.resolve();
   const engine::EngineOptions& options = flags.model.engine;
   engine::validate(options);
   const weights::ModelConfig config = weights::read_model_config(options.model);
@@ -145,8 +147,8 @@ void add_info(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("info", "Describe a model and the memory it takes");
   const auto flags = std::make_shared<InfoFlags>();
   flags->model.add_to(command, ModelFlags::Model::positional);
-  command.get_option("model")->description(
-      "Folder with config.json, weights and tokenizer, or a configuration file alone");
+  command.get_option("model")->description(std::string(kModelHelp) +
+                                           "; a configuration file alone will do");
   command.add_option("--arch", flags->arch,
                      "Plan for a GPU that need not be there: gfx1201, sm_90a, …");
   command.callback([flags, &action] { action = [flags] { return run(*flags); }; });

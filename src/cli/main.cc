@@ -15,6 +15,7 @@ namespace {
 
 constexpr const char* kExamples = R"(
 Examples:
+  isotope pull  Qwen/Qwen3-8B-FP8
   isotope run   --model DIR --prompt "What is the capital of France?"
   isotope chat  --model DIR
   isotope serve --model DIR --port 8000
@@ -44,6 +45,8 @@ int run_program(int argc, char** argv) {
   isotope::cli::add_bench(app, action);
   isotope::cli::add_eval(app, action);
   isotope::cli::add_quantize(app, action);
+  isotope::cli::add_pull(app, action);
+  isotope::cli::add_models(app, action);
   isotope::cli::add_info(app, action);
   isotope::cli::add_kernels(app, action);
   app.failure_message(CLI::FailureMessage::simple);

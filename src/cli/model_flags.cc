@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "cli/progress.h"
+#include "cli/resolve_model.h"
 #include "server/load_model.h"
 
 namespace isotope::cli {
@@ -111,12 +112,15 @@ void add_memory_flags(CLI::App& command, engine::EngineOptions& engine) {
 void ModelFlags::add_to(CLI::App& command, Model model) {
   command
       .add_option(model == Model::flag ? "--model,-m" : "model,--model,-m", engine.model,
-                  "Folder with config.json, weights and tokenizer")
+                  kModelHelp)
       ->required()
-      ->type_name("DIR");
+      ->type_name("DIR|ORG/NAME");
+  command.add_option("--revision", revision,
+                     "Branch, tag or commit of a model of the hub (default: main)");
   command
-      .add_option("--served-model-name", served_model_names,
-                  "Name that requests use (default: the folder's name); several are allowed")
+      .add_option(
+          "--served-model-name", served_model_names,
+          "Name that requests use (default: org/name or the folder's name); several are allowed")
       ->expected(1);
   command.add_option("--chat-template", chat_template, "File with a Jinja template to use instead")
       ->type_name("FILE");
@@ -140,7 +144,15 @@ void add_engine_flags(CLI::App& command, engine::EngineOptions& engine) {
       ->capture_default_str();
 }
 
+void ModelFlags::resolve() {
+  const std::filesystem::path given = engine.model;
+  engine.model = resolve_model(given, revision);
+  if (engine.model != given && served_model_names.empty())
+    served_model_names.push_back(given.string());
+}
+
 std::unique_ptr<server::ServedModel> ModelFlags::load() {
+  resolve();
   ProgressBar bar("Loading");
   engine.progress = [&bar](std::int64_t done, std::int64_t total, std::string_view name) {
     bar.update(done, total, name);

@@ -22,10 +22,13 @@ struct ModelFlags {
   engine::EngineOptions engine;
   std::vector<std::string> served_model_names;
   std::string chat_template;
+  std::string revision;  ///< of a model of the hub; empty: main
 
   /// How the folder is given: `--model DIR`, or as the command's argument.
   enum class Model { flag, positional };
   void add_to(CLI::App& command, Model model = Model::flag);
+  /// Turns org/name into the folder in the cache; downloads if need be. load() does it too.
+  void resolve();
   /// Loads with a progress bar; warns of unused tensors by name.
   std::unique_ptr<server::ServedModel> load();
 };
