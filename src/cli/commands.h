@@ -21,5 +21,6 @@ void add_info(CLI::App& app, Action& run);
 void add_kernels(CLI::App& app, Action& run);
 void add_pull(CLI::App& app, Action& run);
 void add_models(CLI::App& app, Action& run);
+void add_generated_files(CLI::App& app, Action& run);
 
 }  // namespace isotope::cli

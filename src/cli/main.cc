@@ -29,7 +29,7 @@ Examples:
 
 int run_program(int argc, char** argv) {
   CLI::App app("Serves FP8 language models on a single device.", "isotope");
-  app.set_version_flag("--version", isotope::cli::kVersion);
+  app.set_version_flag("--version", isotope::cli::version_with_build());
   app.footer(kExamples);
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::help);
@@ -49,6 +49,7 @@ int run_program(int argc, char** argv) {
   isotope::cli::add_models(app, action);
   isotope::cli::add_info(app, action);
   isotope::cli::add_kernels(app, action);
+  isotope::cli::add_generated_files(app, action);
   app.failure_message(CLI::FailureMessage::simple);
   try {
     app.parse(argc, argv);

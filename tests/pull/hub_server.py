@@ -103,6 +103,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(403 if with_token else 401, X_Error_Code="GatedRepo", X_Error_Message="gated")
         if match := re.fullmatch(r"/api/models/(.+?)/revision/(.+)", path):
             return self.list(*match.groups())
+        if match := re.fullmatch(r"/api/models/(.+?)/tree/([^/]+)", path):
+            return self.tree(*match.groups())
         if match := re.fullmatch(r"/(.+?)/resolve/([^/]+)/(.+)", path):
             return self.resolve(*match.groups())
         return self.reply(404)
@@ -120,6 +122,16 @@ class Handler(BaseHTTPRequestHandler):
         if self.known(repo, revision):
             files = [{"rfilename": name} for name in self.hub.files]
             body = {"id": repo, "sha": self.hub.revisions[revision], "siblings": files}
+            self.reply(200, json.dumps(body).encode(), Content_Type="application/json")
+
+    def tree(self, repo, revision):
+        if self.known(repo, revision):
+            body = []
+            for name, file in self.hub.files.items():
+                entry = {"type": "file", "path": name, "size": len(file.content), "oid": file.etag}
+                if file.large:
+                    entry["lfs"] = {"oid": file.etag, "size": len(file.content), "pointerSize": 130}
+                body.append(entry)
             self.reply(200, json.dumps(body).encode(), Content_Type="application/json")
 
     def resolve(self, repo, revision, name):

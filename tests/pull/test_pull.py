@@ -41,7 +41,8 @@ def test_weights_are_taken_once(puller, hub):
     hub.files["consolidated.safetensors"] = hub_server.File(b"native", large=True)
     assert not (puller.pull() / "consolidated.safetensors").exists()
     del hub.files["model.safetensors"]
-    hub.commit = hub.revisions["main"] = "d" * 40
+    hub.revisions["main"] = "d" * 40
+    hub.revisions["d" * 40] = "d" * 40
     assert (puller.pull() / "consolidated.safetensors").exists()
 
 
