@@ -17,6 +17,12 @@ void append_line(json::object& message, std::string_view field, std::string_view
   }
 }
 
+/// "stop" and "stop[1]: …", but not "stop_token_ids".
+bool begins_with_field(std::string_view text, std::string_view name) {
+  if (!text.starts_with(name)) return false;
+  return text.size() == name.size() || std::string_view(".[:").find(text[name.size()]) != text.npos;
+}
+
 /// `name` at the beginning of a text, under its name in another protocol.
 std::string renamed(std::string_view text, std::string_view name, std::string_view replacement) {
   return fmt::format("{}{}", replacement, text.substr(name.size()));
@@ -88,10 +94,32 @@ json::object chat_tool(const RequestFields& tool, std::string_view schema_field)
 
 json::object common_fields(const RequestFields& request,
                            std::initializer_list<std::string_view> own) {
+  constexpr std::string_view kForm[] = {
+      "messages",
+      "tools",
+      "tool_choice",
+      "functions",
+      "function_call",
+      "max_tokens",
+      "max_completion_tokens",
+      "n",
+      "logprobs",
+      "top_logprobs",
+      "prompt_logprobs",
+      "return_token_ids",
+      "response_format",
+      "stream_options",
+      "continue_final_message",
+      "add_generation_prompt",
+      "metadata",
+      "service_tier",
+  };
+  const auto among = [](std::string_view name, const auto& names) {
+    return std::find(std::begin(names), std::end(names), name) != std::end(names);
+  };
   json::object common;
   for (const auto& [name, value] : request.object())
-    if (std::find(own.begin(), own.end(), std::string_view(name)) == own.end())
-      common[name] = value;
+    if (!among(name, kForm) && !among(name, own)) common[name] = value;
   return common;
 }
 
@@ -102,7 +130,7 @@ ChatRequest parse_chat_body(
     return parse_chat_request(std::move(body), limits);
   } catch (const ApiError& error) {
     for (const auto& [name, replacement] : names)
-      if (error.param().starts_with(name) && std::string_view(error.what()).starts_with(name))
+      if (begins_with_field(error.param(), name) && begins_with_field(error.what(), name))
         throw ApiError(error.status(), renamed(error.what(), name, replacement),
                        renamed(error.param(), name, replacement), error.code());
     if (error.param().starts_with("tool"))

@@ -42,8 +42,9 @@ class ChatMessages {
 /// {"type": "function", "function": {...}}; members that are missing are left out.
 json::object chat_tool(const RequestFields& tool, std::string_view schema_field);
 
-/// The fields of `request` that chat completions know by the same name; those listed are left out,
-/// as their names mean something else there or nothing in this protocol.
+/// The fields of `request` that chat completions know by the same name: how to sample, when to
+/// stop, what the template gets. Without those of a chat completion's form, and without `own`,
+/// which mean something else there.
 json::object common_fields(const RequestFields& request,
                            std::initializer_list<std::string_view> own);
 

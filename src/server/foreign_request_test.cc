@@ -103,6 +103,7 @@ TEST(MessagesRequest, RefusesByName) {
   EXPECT_EQ(refused(R"(, "temperature": -1)"), "temperature");
   EXPECT_EQ(refused(R"(, "stop_sequences": [1])"), "stop_sequences");
   EXPECT_EQ(refused(R"(, "stop_sequences": "x")"), "stop_sequences");
+  EXPECT_EQ(refused(R"(, "stop_token_ids": ["x"])"), "stop_token_ids[0]");
   EXPECT_EQ(refused(R"(, "thinking": {"type": "on"})"), "thinking.type");
   EXPECT_EQ(refused(R"(, "tools": [{"type": "web_search_20260318", "name": "w"}])"),
             "tools[0].type");
@@ -166,7 +167,7 @@ TEST(ResponsesRequest, TakesAStringOrItems) {
 
 TEST(ResponsesRequest, ReadsAndRepeatsWhatElseThereIs) {
   const ResponsesRequest request = responses_request(R"({
-    "model": "m", "input": "hi", "max_output_tokens": 9, "temperature": 0.5, "top_p": 0.25,
+    "model": "m", "input": "hi", "max_output_tokens": 9, "temperature": 0.7, "top_p": 0.25,
     "store": true, "truncation": "disabled", "metadata": {"k": "v"}, "user": "u",
     "include": ["reasoning.encrypted_content", "message.output_text.logprobs"], "top_logprobs": 2,
     "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": true}],
@@ -180,7 +181,7 @@ TEST(ResponsesRequest, ReadsAndRepeatsWhatElseThereIs) {
             R"("strict":true}}])");
   const json::object& echo = request.echo;
   EXPECT_EQ(echo.at("max_output_tokens"), 9);
-  EXPECT_EQ(echo.at("temperature"), 0.5);
+  EXPECT_EQ(echo.at("temperature"), 0.7);
   EXPECT_EQ(echo.at("metadata").at("k"), "v");
   EXPECT_EQ(echo.at("tools").at(0).at("name"), "f");
   EXPECT_EQ(echo.at("store"), false);

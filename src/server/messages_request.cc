@@ -144,30 +144,8 @@ ChatRequest parse_messages_request(const json::value& body, const ModelLimits& l
   const RequestFields fields(body);
   for (const std::string_view name : {"container", "mcp_servers"})
     fields.refuse(name, "is not supported by this server; leave it out");
-  json::object chat = common_fields(fields, {"messages",
-                                             "system",
-                                             "tools",
-                                             "tool_choice",
-                                             "thinking",
-                                             "output_config",
-                                             "stop_sequences",
-                                             "stop",
-                                             "max_tokens",
-                                             "max_completion_tokens",
-                                             "metadata",
-                                             "service_tier",
-                                             "n",
-                                             "logprobs",
-                                             "top_logprobs",
-                                             "prompt_logprobs",
-                                             "return_token_ids",
-                                             "response_format",
-                                             "stream_options",
-                                             "continue_final_message",
-                                             "add_generation_prompt",
-                                             "parallel_tool_calls",
-                                             "functions",
-                                             "function_call"});
+  json::object chat = common_fields(fields, {"system", "thinking", "output_config",
+                                             "stop_sequences", "stop", "parallel_tool_calls"});
   const auto max_tokens = fields.integer("max_tokens", 1, INT32_MAX);
   if (purpose == MessagesFor::answering && !max_tokens) fields.reject("max_tokens", "is missing");
   if (max_tokens) chat["max_tokens"] = *max_tokens;

@@ -181,6 +181,9 @@ void check_unsupported(const RequestFields& fields) {
     fields.reject("truncation", "only \"disabled\" is supported; shorten the input");
 }
 
+/// 0.7 and not the 0.699999988 that it became.
+double as_written(float value) { return std::stod(fmt::format("{}", value)); }
+
 json::object echo_of(const RequestFields& fields, const ChatRequest& chat) {
   const engine::SamplingParams& sampling = chat.answer.options.sampling;
   json::object echo{{"background", false},
@@ -201,8 +204,8 @@ json::object echo_of(const RequestFields& fields, const ChatRequest& chat) {
     if (const json::value* given = fields.find(name)) value = *given;
   for (const std::string_view name : {"prompt_cache_key", "safety_identifier"})
     if (const auto given = fields.string(name)) echo[name] = *given;
-  echo["temperature"] = sampling.temperature;
-  echo["top_p"] = sampling.top_p;
+  echo["temperature"] = as_written(sampling.temperature);
+  echo["top_p"] = as_written(sampling.top_p);
   echo["store"] = false;
   echo["service_tier"] = "default";
   return echo;
@@ -214,30 +217,8 @@ ResponsesRequest parse_responses_request(const json::value& body, const ModelLim
   const RequestFields fields(body);
   check_unsupported(fields);
   check_metadata(fields);
-  json::object chat = common_fields(fields, {"input",
-                                             "instructions",
-                                             "tools",
-                                             "tool_choice",
-                                             "text",
-                                             "include",
-                                             "top_logprobs",
-                                             "max_output_tokens",
-                                             "max_tokens",
-                                             "max_completion_tokens",
-                                             "reasoning",
-                                             "metadata",
-                                             "messages",
-                                             "prompt",
-                                             "n",
-                                             "logprobs",
-                                             "prompt_logprobs",
-                                             "return_token_ids",
-                                             "response_format",
-                                             "stream_options",
-                                             "continue_final_message",
-                                             "add_generation_prompt",
-                                             "functions",
-                                             "function_call"});
+  json::object chat = common_fields(fields, {"input", "instructions", "text", "include",
+                                             "max_output_tokens", "reasoning", "prompt"});
   if (const auto limit = fields.integer("max_output_tokens", 1, INT32_MAX))
     chat["max_completion_tokens"] = *limit;
   if (const json::value* reasoning = fields.find("reasoning"))
