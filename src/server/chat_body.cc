@@ -23,17 +23,19 @@ bool begins_with_field(std::string_view text, std::string_view name) {
   return text.size() == name.size() || std::string_view(".[:").find(text[name.size()]) != text.npos;
 }
 
-/// `name` at the beginning of a text, under its name in another protocol.
-std::string renamed(std::string_view text, std::string_view name, std::string_view replacement) {
-  return fmt::format("{}{}", replacement, text.substr(name.size()));
-}
-
 /// Only chat completions put a tool's members into one more object.
 std::string without_function(std::string text) {
   constexpr std::string_view kMember = ".function";
-  const std::size_t position = text.find(kMember);
+  const std::size_t position = text.starts_with("tool") ? text.find(kMember) : text.npos;
   if (position != std::string::npos) text.erase(position, kMember.size());
   return text;
+}
+
+/// A text that may begin with a field's name, under that field's name in another protocol.
+std::string own_name(std::string_view text, FieldNames names) {
+  for (const auto& [name, own] : names)
+    if (begins_with_field(text, name)) return fmt::format("{}{}", own, text.substr(name.size()));
+  return without_function(std::string(text));
 }
 
 }  // namespace
@@ -123,20 +125,16 @@ json::object common_fields(const RequestFields& request,
   return common;
 }
 
-ChatRequest parse_chat_body(
-    json::object body, const ModelLimits& limits,
-    std::initializer_list<std::pair<std::string_view, std::string_view>> names) {
+ChatRequest parse_chat_body(json::object body, const ModelLimits& limits, FieldNames names) {
   try {
-    return parse_chat_request(std::move(body), limits);
+    ChatRequest request = parse_chat_request(std::move(body), limits);
+    // It is compiled later, and may fail then.
+    if (request.answer.form)
+      request.answer.form->field = own_name(request.answer.form->field, names);
+    return request;
   } catch (const ApiError& error) {
-    for (const auto& [name, replacement] : names)
-      if (begins_with_field(error.param(), name) && begins_with_field(error.what(), name))
-        throw ApiError(error.status(), renamed(error.what(), name, replacement),
-                       renamed(error.param(), name, replacement), error.code());
-    if (error.param().starts_with("tool"))
-      throw ApiError(error.status(), without_function(error.what()),
-                     without_function(error.param()), error.code());
-    throw;
+    throw ApiError(error.status(), own_name(error.what(), names), own_name(error.param(), names),
+                   error.code());
   }
 }
 

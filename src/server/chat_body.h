@@ -48,10 +48,10 @@ json::object chat_tool(const RequestFields& tool, std::string_view schema_field)
 json::object common_fields(const RequestFields& request,
                            std::initializer_list<std::string_view> own);
 
-/// parse_chat_request, with errors that call fields as the client did. `names`: {in a chat
-/// completion, in this protocol}.
-ChatRequest parse_chat_body(
-    json::object body, const ModelLimits& limits,
-    std::initializer_list<std::pair<std::string_view, std::string_view>> names);
+/// What fields of a chat completion are called in another protocol: {there, here}.
+using FieldNames = std::initializer_list<std::pair<std::string_view, std::string_view>>;
+
+/// parse_chat_request, with errors that call fields as the client did.
+ChatRequest parse_chat_body(json::object body, const ModelLimits& limits, FieldNames names);
 
 }  // namespace isotope::server

@@ -157,6 +157,7 @@ ChatRequest parse_messages_request(const json::value& body, const ModelLimits& l
   put_output_config(fields, chat);
   ChatRequest request = parse_chat_body(std::move(chat), limits,
                                         {{"stop", "stop_sequences"},
+                                         {"response_format.json_schema", "output_config.format"},
                                          {"response_format", "output_config.format"},
                                          {"reasoning_effort", "output_config.effort"}});
   request.answer.max_tokens_is_bound = true;
