@@ -7,14 +7,19 @@
 namespace isotope::text {
 namespace {
 
-/// Repetitions up to so many states are copies, which need no counting while they run.
-constexpr std::int64_t kMaxCopies = 96;
+/// Repetitions up to so many states are copies: larger ones are calls that count, which take no
+/// more states for more repetitions, but more time for each token. Bytes alone are copied up to
+/// more, because then a walk over the tokens needs nothing but a table.
+constexpr std::int64_t kMaxCopies = 96, kMaxRegularCopies = 16'000, kMaxAllCopies = 400'000;
 constexpr std::int64_t kMuch = std::int64_t(1) << 40;
 
 }  // namespace
 
 RuleSet::RuleSet(const Grammar& grammar, WorkBudget& budget)
-    : grammar_(grammar), budget_(budget), root_(grammar.rules().size()) {
+    : grammar_(grammar),
+      budget_(budget),
+      root_(grammar.rules().size()),
+      copies_left_(kMaxAllCopies) {
   for (const Grammar::Rule& rule : grammar.rules()) {
     bodies_.push_back(rule.body);
     names_.push_back(rule.name);
@@ -28,10 +33,16 @@ RuleSet::RuleSet(const Grammar& grammar, WorkBudget& budget)
 void RuleSet::measure() {
   for (const Grammar::Node& node : grammar_.nodes()) {
     std::int64_t size = 1;
-    for (const std::int32_t child : node.children) size += sizes_[std::size_t(child)];
+    bool regular = node.kind != Grammar::Kind::call && node.kind != Grammar::Kind::token;
+    for (const std::int32_t child : node.children) {
+      size += sizes_[std::size_t(child)];
+      regular = regular && regular_[std::size_t(child)];
+    }
+    regular_.push_back(regular);
     if (node.kind == Grammar::Kind::repeat) {
       const std::int64_t copies = node.hi == kUnbounded ? node.lo + 1 : node.hi;
-      size = copies * size <= kMaxCopies ? copies * size : 2;
+      const std::int64_t most = regular ? kMaxRegularCopies : kMaxCopies;
+      size = copies * size <= most ? copies * size : 2;
     }
     sizes_.push_back(std::min(size, kMuch));
   }
@@ -108,10 +119,18 @@ std::int32_t RuleSet::rule_for(std::int32_t node) {
   return entry->second;
 }
 
-std::int32_t RuleSet::append_repeat(Nfa& nfa, const Grammar::Node& node, std::int32_t from) {
+bool RuleSet::takes_copies(const Grammar::Node& node) {
+  const auto child = std::size_t(node.children[0]);
   const std::int64_t copies = node.hi == kUnbounded ? node.lo + 1 : node.hi;
-  const std::int64_t size = copies * (1 + sizes_[std::size_t(node.children[0])]);
-  if (copies == 1 || regular_only_ || size <= kMaxCopies) return append_copies(nfa, node, from);
+  const std::int64_t size = copies * (1 + sizes_[child]);
+  if (copies == 1 || regular_only_ || size <= kMaxCopies) return true;
+  if (!regular_[child] || size > std::min(kMaxRegularCopies, copies_left_)) return false;
+  copies_left_ -= size;
+  return true;
+}
+
+std::int32_t RuleSet::append_repeat(Nfa& nfa, const Grammar::Node& node, std::int32_t from) {
+  if (takes_copies(node)) return append_copies(nfa, node, from);
   return append_symbol(nfa, {Symbol::call, rule_for(node.children[0]), node.lo, node.hi}, from);
 }
 

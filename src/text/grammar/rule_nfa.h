@@ -46,6 +46,7 @@ class RuleSet {
   std::int32_t add_state(Nfa& nfa);
   Dfa regular_automaton(std::int32_t node);
   std::int32_t rule_for(std::int32_t node);
+  bool takes_copies(const Grammar::Node& node);
   void measure();
 
   const Grammar& grammar_;
@@ -54,6 +55,8 @@ class RuleSet {
   std::vector<std::string> names_;
   std::size_t root_;
   std::vector<std::int64_t> sizes_;  // by node: states that copying it takes, about
+  std::vector<bool> regular_;        // by node: it calls no rules and has no tokens
+  std::int64_t copies_left_;         // states that copies may still take, in all rules
   std::vector<Symbol> symbols_;
   std::map<Symbol, std::int32_t> symbol_numbers_;
   std::map<std::int32_t, std::int32_t> repeated_;  // node -> its rule
