@@ -6,7 +6,7 @@
     local-completions        log-likelihoods of GSM8K's worked answers (echo and logprobs), question by question compared
                              with those that transformers computes from the same checkpoint (--model hf)
 
-    python3 -m venv /tmp/lm-eval && /tmp/lm-eval/bin/pip install -r tools/requirements-lm-eval.txt torch
+    python3 -m venv /tmp/lm-eval && /tmp/lm-eval/bin/pip install -r tools/requirements-lm-eval.txt torch accelerate
     /tmp/lm-eval/bin/python tests/clients/lm_eval_protocols.py --model models/SmolLM2-135M-Instruct --data DIR --limit 8
 
 DIR holds train.jsonl and test.jsonl. The model is a checkpoint that transformers loads, too. Ends with 1 if anything failed
@@ -33,7 +33,6 @@ test_split: test
 doc_to_text: "Question: {{question}}\\nAnswer:"
 doc_to_target: "{{answer}}"
 metric_list:
-  - metric: perplexity
   - metric: acc
 """
 
