@@ -18,6 +18,7 @@ install(FILES ${generated}/isotope.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/
 install(FILES ${generated}/isotope.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs FILES_MATCHING PATTERN "*.md" PATTERN "*.png" PATTERN "*.svg")
+install(DIRECTORY recipes/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/recipes FILES_MATCHING PATTERN "*.md")
 
 # Licences of what is linked statically, as the build's own packages give them.
 foreach(package libboost-json1.81-dev libboost1.81-dev libfmt-dev libcli11-dev libspdlog-dev libpcre2-dev libutf8proc-dev

@@ -1,0 +1,119 @@
+"""Runs the commands of the documentation that are marked `<!-- run -->` (tools/check_docs.py explains the markers).
+
+The blocks of a page run in order in one folder of its own, in which `isotope` is the program, the repository's files are there
+as in its root, and the names that stand for a model's folder in the text (DIR, models/SmolLM2-135M-Instruct-FP8) are the default
+model. Port 8000 becomes a free one, the home folder an empty one, and the hub is out of reach.
+"""
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import check_docs  # noqa: E402
+
+BINARY = pathlib.Path(os.environ.get("ISOTOPE_BINARY", str(ROOT / "build/release/isotope"))).resolve()
+CHAT_MODEL = os.environ.get("ISOTOPE_CHAT_MODEL")
+SECONDS = 180
+MODEL_NAMES = ("DIR", "SmolLM2-135M-Instruct-FP8", "models/SmolLM2-135M-Instruct-FP8")
+
+PAGES = [page for page in check_docs.pages() if any(block.marker.startswith("run") for block in page.blocks)]
+
+
+class Walk:
+    """A reader who types what a page says, in a folder of their own."""
+
+    def __init__(self, folder):
+        self.work = folder / "work"
+        self.home = folder / "home"
+        programs = folder / "bin"
+        for made in (self.work / "models", self.home, programs):
+            made.mkdir(parents=True)
+        (programs / "isotope").symlink_to(BINARY)
+        for entry in ROOT.iterdir():
+            if entry.name not in ("models", "build") and not entry.name.startswith("."):
+                (self.work / entry.name).symlink_to(entry)
+        for file in (ROOT / "tests/data/configs").glob("*.config.json"):
+            made = self.work / file.name.removesuffix(".config.json")
+            made.mkdir()
+            (made / "config.json").symlink_to(file)
+        for name in MODEL_NAMES:
+            (self.work / name).symlink_to(pathlib.Path(CHAT_MODEL).resolve())
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.environment = {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(self.home), "LC_ALL": "C.UTF-8",
+                            "HF_HUB_OFFLINE": "1", "ISOTOPE_CACHE": str(self.home / "kernels")}
+        self.server = None
+
+    def shell(self, block, stdout=subprocess.PIPE, stderr=None):
+        text = "\n".join(re.sub(r"^\$ ", "", line) for line in block.lines)
+        text = re.sub(r"(?<=:)8000\b|(?<=--port )8000\b", str(self.port), text)
+        if "isotope serve" in text and "--port" not in text:
+            text = text.replace("isotope serve", f"isotope serve --port {self.port}")
+        return subprocess.Popen(["bash", "-e", "-o", "pipefail", "-c", text], cwd=self.work, env=self.environment,
+                                stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True, start_new_session=True)
+
+    def run(self, block):
+        """Returns exit code and output, of both streams if it fails as the page says."""
+        process = self.shell(block, stderr=subprocess.STDOUT if "exit" in block.marker else None)
+        try:
+            output, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return process.returncode, output
+
+    def serve(self, block):
+        self.stop()
+        self.server = self.shell(block, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline and self.server.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"{block.lines}: the server does not listen (exit code {self.server.poll()})")
+
+    def stop(self):
+        if self.server is None:
+            return
+        if self.server.poll() is None:
+            os.killpg(self.server.pid, signal.SIGTERM)
+        code = self.server.wait(timeout=30)
+        self.server = None
+        assert code in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+
+
+def matches(expected, output):
+    """Whether the output holds these lines, one after another; … stands for anything, between lines too."""
+    pattern = r"\s+".join(".*?".join(re.escape(part) for part in re.split("…", line.strip())) for line in expected if line.strip())
+    return re.search(re.sub(r"\\ ", r"\\s+", pattern), output, re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page(page, tmp_path):
+    if not CHAT_MODEL:
+        pytest.skip("ISOTOPE_CHAT_MODEL is not set")
+    walk = Walk(tmp_path)
+    output = ""
+    try:
+        for block in page.blocks:
+            where = f"{page.name}:{block.line}"
+            if block.marker == "run: serve":
+                walk.serve(block)
+            elif block.marker.split(":")[0] == "run":
+                wanted = int((re.search(r"exit (\d+)", block.marker) or [0, 0])[1])
+                code, output = walk.run(block)
+                assert code == wanted, f"{where} ended with {code}: {output}"
+            elif block.marker == "output":
+                assert matches(block.lines, output), f"{where}: the output is\n{output}"
+    finally:
+        walk.stop()
