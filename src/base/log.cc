@@ -5,12 +5,20 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <fmt/chrono.h>
+
 #include <atomic>
+#include <boost/json/serialize.hpp>
+#include <chrono>
+#include <cstdio>
+
+#include "base/json.h"
 
 namespace isotope {
 namespace {
 
 std::atomic<LogLevel> current_level{LogLevel::info};
+std::atomic<LogFormat> current_format{LogFormat::text};
 
 spdlog::logger& logger() {
   static const std::shared_ptr<spdlog::logger> instance = [] {
@@ -39,14 +47,60 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
   return spdlog::level::off;
 }
 
+/// RFC 3339 in UTC, to the millisecond.
+std::string timestamp() {
+  const auto now = std::chrono::system_clock::now();
+  const auto whole = std::chrono::floor<std::chrono::seconds>(now);
+  const auto part = std::chrono::duration_cast<std::chrono::milliseconds>(now - whole).count();
+  const auto seconds = std::chrono::system_clock::to_time_t(whole);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(seconds), part);
+}
+
+void write_json(LogLevel level, std::string_view room, std::string_view message,
+                const json::object& fields) {
+  const auto name = spdlog::level::to_string_view(to_spdlog(level));
+  json::object line{{"time", timestamp()},
+                    {"level", std::string_view(name.data(), name.size())},
+                    {"room", room},
+                    {"message", message}};
+  for (const auto& [key, value] : fields) line.emplace(key, value);
+  // In one piece, so that lines of several threads do not mix.
+  const std::string text = json::serialize(line) + "\n";
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+/// Words as they are, numbers short, everything else as JSON.
+std::string shown(const json::value& value) {
+  if (value.is_double()) return fmt::format("{:.2f}", value.get_double());
+  if (value.is_string()) {
+    const std::string_view text = value.get_string();
+    if (!text.empty() && text.find_first_of(" \"=\n\t") == std::string_view::npos)
+      return std::string(text);
+  }
+  return json::serialize(value);
+}
+
 }  // namespace
 
 void set_log_level(LogLevel level) { current_level = level; }
 LogLevel log_level() { return current_level.load(std::memory_order_relaxed); }
 
+void set_log_format(LogFormat format) { current_format = format; }
+
 void log_line(LogLevel level, std::string_view room, const std::string& message) {
   if (level < log_level()) return;
+  if (current_format == LogFormat::json) return write_json(level, room, message, {});
   logger().log(to_spdlog(level), "{}: {}", room, message);
+}
+
+void log_event(LogLevel level, std::string_view room, std::string_view message,
+               const json::object& fields) {
+  if (level < log_level()) return;
+  if (current_format == LogFormat::json) return write_json(level, room, message, fields);
+  std::string text(message);
+  for (const auto& [key, value] : fields)
+    text += fmt::format(" {}={}", std::string_view(key), shown(value));
+  log_line(level, room, text);
 }
 
 }  // namespace isotope

@@ -1,9 +1,10 @@
-// Log lines to standard error: "12:34:56.789 I engine: message". Standard output belongs to
-// answers.
+// Log lines to standard error: "12:34:56.789 I engine: message", or a JSON object each. Standard
+// output belongs to answers.
 #pragma once
 
 #include <fmt/core.h>
 
+#include <boost/json/fwd.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,7 +15,13 @@ enum class LogLevel { debug, info, warning, error, off };
 
 void set_log_level(LogLevel level);
 LogLevel log_level();
+enum class LogFormat { text, json };
+void set_log_format(LogFormat format);
 void log_line(LogLevel level, std::string_view room, const std::string& message);
+/// A line for people and programs: "message key=value key=value", or as JSON with the fields beside
+/// "time", "level", "room" and "message".
+void log_event(LogLevel level, std::string_view room, std::string_view message,
+               const boost::json::object& fields);
 
 template <typename... Args>
 void log_debug(std::string_view room, fmt::format_string<Args...> format, Args&&... args) {

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <iostream>
+#include <map>
 
 #include "base/log.h"
 #include "cli/commands.h"
@@ -78,6 +79,51 @@ void add_access_flags(CLI::App& command, server::ServerOptions& server) {
                      "What a reverse proxy puts in front of all paths, such as /llm");
 }
 
+void add_limit_flags(CLI::App& command, ServeFlags& flags) {
+  server::ServerOptions& server = flags.server;
+  command
+      .add_option("--scheduling-policy", flags.model.engine.scheduling_policy,
+                  "Who comes first: earlier requests (fcfs), or those with a lower \"priority\"")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, engine::SchedulingPolicy>{
+          {"fcfs", engine::SchedulingPolicy::fcfs},
+          {"priority", engine::SchedulingPolicy::priority}}))
+      ->default_str("fcfs");
+  const auto count = [&](const std::string& name, auto& value, const std::string& help) {
+    command.add_option(name, value, help)->capture_default_str()->check(CLI::NonNegativeNumber);
+  };
+  count("--max-queue-requests", server.queue.requests,
+        "Answers that may wait for a place in the batch; more get status 429 (0: no limit)");
+  count("--max-queue-tokens", server.queue.tokens,
+        "Tokens of prompts and max_tokens that may wait likewise (0: no limit)");
+  count("--request-timeout", server.request_timeout,
+        "Seconds after which a request ends in any case; \"timeout\" may ask for less (0: never)");
+  command.add_option("--max-connections", server.max_connections, "Connections at a time")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--header-timeout", server.header_seconds,
+                  "Seconds that a client may take to send the header of a request")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--max-stream-buffer", server.max_stream_buffer,
+                  "Bytes of a stream that its client may leave unread before it is cancelled")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+}
+
+void add_log_flags(CLI::App& command) {
+  command
+      .add_option_function<std::string>(
+          "--log-format",
+          [](const std::string& name) {
+            set_log_format(name == "json" ? LogFormat::json : LogFormat::text);
+          },
+          "Log lines for people (text), or a JSON object each (json)")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->default_str("text");
+}
+
 }  // namespace
 
 void add_serve(CLI::App& app, Action& action) {
@@ -90,6 +136,8 @@ void add_serve(CLI::App& app, Action& action) {
   command.get_option("--served-model-name")->expected(1, kMaxWords);
   add_access_flags(command, flags->server);
   command.add_flag("!--no-web-page", flags->server.web_page, "Serve no chat page at /");
+  add_limit_flags(command, *flags);
+  add_log_flags(command);
   command
       .add_option("--shutdown-timeout", flags->server.shutdown_seconds,
                   "Seconds that running requests may take to finish after SIGTERM")

@@ -185,6 +185,7 @@ class Engine::Impl {
     info_.vocab_size = model.info().vocab_size;
     info_.max_model_len = plan.max_model_len;
     info_.max_num_seqs = options.max_num_seqs;
+    info_.prefix_caching = options.prefix_caching;
     info_.max_num_batched_tokens = plan.limits.max_rows;
     info_.block_size = plan.kv.block_size;
     info_.num_kv_blocks = plan.kv.num_blocks;

@@ -85,6 +85,7 @@ struct EngineInfo {
   std::vector<std::string> unused_tensors;
   std::int64_t skipped_tensors = 0;
   std::vector<std::int64_t> graph_sizes;  ///< batch sizes with a captured graph
+  bool prefix_caching = true;
   StartTimes start;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <limits>
 
 #include "server/api_error.h"
@@ -111,6 +112,20 @@ void read_stream_options(const RequestFields& fields, AnswerFields& answer) {
       answer.include_usage && options.boolean("continuous_usage_stats").value_or(false);
 }
 
+/// "timeout" is no field of OpenAI's protocol or vLLM's; they leave it to the client to hang up.
+std::optional<engine::RequestTimes::Clock::time_point> read_deadline(const RequestFields& fields,
+                                                                     const ModelLimits& limits) {
+  constexpr double kLongest = 86400;
+  std::optional<double> seconds = fields.number("timeout", 0, kLongest);
+  if (seconds && *seconds == 0) fields.wrong("timeout", "a number of seconds above 0");
+  if (limits.request_timeout > 0)
+    seconds = std::min(seconds.value_or(limits.request_timeout), limits.request_timeout);
+  if (!seconds) return std::nullopt;
+  using Clock = engine::RequestTimes::Clock;
+  return Clock::now() +
+         std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(*seconds));
+}
+
 /// Every token stands for at most this many bytes of the prompt. Normalization may compose what it
 /// was given into something shorter, by no more than this factor.
 std::size_t longest_token(const text::Tokenizer& tokenizer) {
@@ -164,6 +179,11 @@ AnswerFields read_answer_fields(const RequestFields& fields, const ModelLimits& 
   answer.choices = std::int32_t(fields.integer("n", 1, kMaxChoices).value_or(1));
   answer.candidates = answer.choices;
   answer.names_service_tier = fields.has("service_tier");
+  answer.priority = fields
+                        .integer("priority", std::numeric_limits<std::int64_t>::min(),
+                                 std::numeric_limits<std::int64_t>::max())
+                        .value_or(0);
+  answer.deadline = read_deadline(fields, limits);
   answer.return_token_ids = fields.boolean("return_token_ids").value_or(false);
   answer.tokens_as_token_ids = fields.boolean("return_tokens_as_token_ids").value_or(false);
   answer.options.sampling.prompt_logprobs = fields.integer("prompt_logprobs", 0, kMaxLogprobs);

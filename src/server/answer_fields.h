@@ -20,6 +20,7 @@ struct ModelLimits {
   /// Longer text cannot fit the context, whatever it says, and need not be tokenized.
   std::size_t max_prompt_bytes = 0;
   engine::SamplingParams default_sampling;
+  double request_timeout = 0;  ///< seconds for a request, at most; 0: no limit
 };
 
 ModelLimits limits_of(const ServedModel& model);
@@ -45,6 +46,8 @@ struct AnswerFields {
   std::int32_t candidates = 1;  ///< generated for every prompt: the choices, or more
   bool stream = false, include_usage = false, continuous_usage = false;
   bool names_service_tier = false;  ///< the request does, so the answer does
+  std::int64_t priority = 0;
+  std::optional<engine::RequestTimes::Clock::time_point> deadline;
   bool return_token_ids = false, tokens_as_token_ids = false;
 };
 

@@ -27,8 +27,8 @@ constexpr std::size_t kMaxBufferBytes = 128 << 10;
 /// Requests that a client sends ahead of an answer are read up to here; then it has to wait.
 constexpr std::size_t kMaxEarlyBytes = 64 << 10;
 constexpr std::size_t kWriteBytes =
-    256 << 10;                        // each part of an answer has the write timeout for itself
-constexpr auto kHeaderTimeout = 75s;  // includes the idle time between requests
+    256 << 10;                      // each part of an answer has the write timeout for itself
+constexpr auto kIdleTimeout = 75s;  // between requests
 constexpr auto kBodyTimeout = 120s;
 constexpr auto kWriteTimeout = 30s;
 constexpr auto kLingerTimeout = 3s;
@@ -144,14 +144,24 @@ void Connection::cancel() {
 
 void Connection::close() { stream_.close(); }
 
+/// Until the first byte of the next request is there; false if none will come.
+asio::awaitable<bool> Connection::wait_for_request() {
+  if (buffer_.size() > 0) co_return true;
+  stream_.expires_after(kIdleTimeout);
+  idle_ = true;
+  const auto [error, bytes] = co_await stream_.async_read_some(buffer_.prepare(4096), kTuple);
+  idle_ = false;
+  buffer_.commit(bytes);
+  co_return !error;
+}
+
 asio::awaitable<bool> Connection::serve_one() {
+  if (!co_await wait_for_request()) co_return false;
   Parser parser;
   parser.header_limit(kMaxHeaderBytes);
   parser.body_limit(host_.options.max_body_bytes);
-  stream_.expires_after(kHeaderTimeout);
-  idle_ = true;
+  stream_.expires_after(std::chrono::seconds(host_.options.header_seconds));
   const auto [error, bytes] = co_await http::async_read_header(stream_, buffer_, parser, kTuple);
-  idle_ = false;
   begin(parser);
   if (error) co_return co_await refuse_unreadable(error, parser);
   std::optional<ApiError> refusal;
@@ -195,6 +205,7 @@ void Connection::begin(const Parser& parser) {
   current_.id = request_id({});
   current_.origin = std::string(request[http::field::origin]);
   current_.if_none_match = std::string(request[http::field::if_none_match]);
+  current_.trace = read_trace_context(request["traceparent"], request["tracestate"]);
   current_.error_form = error_form(without_root(current_.target, host_.options.root_path));
   current_.chunked = request.version() >= 11;
   current_.keep_alive = request.keep_alive() && !host_.stopping;
@@ -215,6 +226,7 @@ Route Connection::route_of(const Parser& parser) {
   const std::string& root = host_.options.root_path;
   if (!root.empty() && current_.target == root) return redirect(root + "/");
   Route route = find_route(current_.method, without_root(current_.target, host_.options.root_path));
+  current_.probe = route.open;
   if (!route.open)
     check_key(host_.options.api_keys, request[http::field::authorization], request["x-api-key"]);
   if (route.handle) check_content_type(request[http::field::content_type]);
@@ -230,6 +242,7 @@ std::string Connection::head(int status, std::string_view content_type) const {
   // Anthropic's clients look for theirs.
   if (current_.error_form == ErrorForm::anthropic)
     text += fmt::format("request-id: {}\r\n", current_.id);
+  if (current_.trace) text += fmt::format("traceresponse: {}\r\n", current_.trace->response());
   for (const auto& [name, value] : cors_headers(host_.options.cors, current_.origin))
     text += fmt::format("{}: {}\r\n", name, value);
   return text;
@@ -309,7 +322,7 @@ asio::awaitable<bool> Connection::exchange(Exchange& exchange) {
   if (exchange.streams()) co_return co_await send_stream(exchange);
   for (;;) {
     if (peer_gone_) {
-      log(499, exchange.summary());
+      log(499, exchange.log_fields());
       co_return false;
     }
     std::optional<ApiError> failure;
@@ -320,7 +333,7 @@ asio::awaitable<bool> Connection::exchange(Exchange& exchange) {
       failure = to_api_error(std::current_exception());
     }
     if (failure) co_return co_await send_error(*failure);
-    if (response) co_return co_await send(*response, exchange.summary());
+    if (response) co_return co_await send(*response, exchange.log_fields());
     co_await wait();
   }
 }
@@ -332,28 +345,69 @@ asio::awaitable<bool> Connection::send_stream(Exchange& exchange) {
   if (!current_.chunked) current_.keep_alive = false;
   if (current_.chunked) start += "Transfer-Encoding: chunked\r\n";
   if (!current_.keep_alive) start += "Connection: close\r\n";
-  bool sent = co_await write(start + "\r\n");
-  for (bool last = false; sent && !last;) {
-    const StreamPart part = exchange.next();
-    last = part.last;
-    std::string bytes = part.bytes;
-    if (current_.chunked && !bytes.empty())
-      bytes = fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes);
-    if (current_.chunked && last) bytes += "0\r\n\r\n";
-    if (!bytes.empty()) sent = co_await write(bytes);
-    if (sent && !last) {
-      co_await wait();
-      sent = !peer_gone_;
+  unsent_ = start + "\r\n";
+  write_failed_ = false;
+  json::object ending;
+  for (bool last = false;;) {
+    if (!last) {
+      const StreamPart part = exchange.next();
+      last = part.last;
+      append_chunk(part);
     }
+    flush();
+    if (last && !writing_) break;
+    if (peer_gone_ || write_failed_) break;
+    if (unsent_.size() > host_.options.max_stream_buffer) {
+      host_.service.model.stats->note_slow_reader();
+      ending["error"] = fmt::format("the client has left {} bytes unread", unsent_.size());
+      break;
+    }
+    co_await wait();
   }
-  log(sent ? 200 : 499, exchange.summary());
+  const bool sent = !writing_ && !write_failed_ && !peer_gone_ && unsent_.empty();
+  for (const auto& [key, value] : exchange.log_fields()) ending[key] = value;
+  log(sent ? 200 : 499, ending);
+  co_await stop_writing();
   if (!sent) co_return false;
   co_await stop_watching();
   co_return current_.keep_alive && !host_.stopping;
 }
 
-asio::awaitable<bool> Connection::send(const Response& response, const std::string& summary) {
-  log(response.status, summary);
+void Connection::append_chunk(const StreamPart& part) {
+  if (!current_.chunked) {
+    unsent_ += part.bytes;
+    return;
+  }
+  if (!part.bytes.empty()) unsent_ += fmt::format("{:x}\r\n{}\r\n", part.bytes.size(), part.bytes);
+  if (part.last) unsent_ += "0\r\n\r\n";
+}
+
+/// Writes what a stream has to send, beside everything else: answers go on while a client reads
+/// slowly.
+void Connection::flush() {
+  if (writing_ || write_failed_ || unsent_.empty()) return;
+  sending_ = unsent_.substr(0, kWriteBytes);
+  unsent_.erase(0, kWriteBytes);
+  writing_ = true;
+  stream_.expires_after(kWriteTimeout);
+  asio::async_write(stream_, asio::buffer(sending_),
+                    [self = shared_from_this()](boost::system::error_code error, std::size_t) {
+                      self->writing_ = false;
+                      self->write_failed_ = bool(error);
+                      self->wake();
+                    });
+}
+
+asio::awaitable<void> Connection::stop_writing() {
+  while (writing_) {
+    stream_.cancel();
+    co_await wait();
+  }
+  unsent_ = sending_ = {};
+}
+
+asio::awaitable<bool> Connection::send(const Response& response, json::object log_fields) {
+  log(response.status, log_fields);
   const bool keep_alive = current_.keep_alive && !host_.stopping;
   std::string bytes = head(response.status, response.content_type);
   for (const auto& [name, value] : response.headers)
@@ -371,7 +425,9 @@ asio::awaitable<bool> Connection::send_error(ApiError error) {
   const Response response{.status = error.status(),
                           .body = error_body(error, current_.error_form, current_.id),
                           .headers = error.headers()};
-  co_return co_await send(response, error.what());
+  json::object fields;
+  fields["error"] = printable(error.what(), 300);
+  co_return co_await send(response, std::move(fields));
 }
 
 asio::awaitable<bool> Connection::write(std::string_view bytes) {
@@ -400,12 +456,23 @@ asio::awaitable<void> Connection::linger() {
   }
 }
 
-void Connection::log(int status, const std::string& summary) const {
+void Connection::log(int status, const json::object& fields) const {
   const auto elapsed = std::chrono::steady_clock::now() - current_.begin;
-  log_info("server", "{} {} {} {:.1f} ms {}{}{}", printable(current_.method, 20),
-           printable(current_.target, 100), status,
-           std::chrono::duration<double, std::milli>(elapsed).count(), current_.id,
-           summary.empty() ? "" : ": ", printable(summary, 300));
+  const auto level = current_.probe && status < 400 ? LogLevel::debug : LogLevel::info;
+  if (level < log_level()) return;
+  json::object all{{"status", status},
+                   {"ms", std::chrono::duration<double, std::milli>(elapsed).count()},
+                   {"request_id", current_.id}};
+  if (current_.trace) {
+    all["trace_id"] = current_.trace->trace_id;
+    all["span_id"] = current_.trace->span_id;
+    all["parent_span_id"] = current_.trace->parent_id;
+    if (!current_.trace->state.empty()) all["tracestate"] = current_.trace->state;
+  }
+  for (const auto& [key, value] : fields) all[key] = value;
+  log_event(level, "server",
+            fmt::format("{} {}", printable(current_.method, 20), printable(current_.target, 100)),
+            all);
 }
 
 /// A function for other threads. Calls that come before the I/O thread has seen the last one are

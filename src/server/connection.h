@@ -16,6 +16,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -23,6 +24,7 @@
 #include "server/api_error.h"
 #include "server/router.h"
 #include "server/server.h"
+#include "server/trace_context.h"
 
 namespace isotope::server {
 
@@ -67,11 +69,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   struct Current {
     std::string method, target, id, origin, if_none_match;
     ErrorForm error_form = ErrorForm::openai;
+    std::optional<TraceContext> trace;
     bool keep_alive = false, chunked = true;
+    bool probe = false;  ///< asked for time and again, of no interest in the log
     std::chrono::steady_clock::time_point begin;
   };
   class BodyShare;
 
+  asio::awaitable<bool> wait_for_request();
   asio::awaitable<bool> serve_one();
   asio::awaitable<bool> serve(Parser& parser, Route route);
   asio::awaitable<bool> refuse_unreadable(boost::system::error_code error, const Parser& parser);
@@ -79,7 +84,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<bool> answer(const Route& route, std::string body);
   asio::awaitable<bool> exchange(Exchange& exchange);
   asio::awaitable<bool> send_stream(Exchange& exchange);
-  asio::awaitable<bool> send(const Response& response, const std::string& summary = {});
+  asio::awaitable<bool> send(const Response& response, json::object log_fields = {});
   asio::awaitable<bool> send_error(ApiError error);
   asio::awaitable<bool> write(std::string_view bytes);
   asio::awaitable<void> linger();
@@ -87,19 +92,25 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void begin(const Parser& parser);
   Route route_of(const Parser& parser);
   std::string head(int status, std::string_view content_type) const;
-  void log(int status, const std::string& summary) const;
+  void log(int status, const json::object& fields) const;
 
   std::function<void()> waker();
   void wake();
   asio::awaitable<void> wait();
   void watch_peer();
   asio::awaitable<void> stop_watching();
+  void append_chunk(const StreamPart& part);
+  void flush();
+  asio::awaitable<void> stop_writing();
 
   Host& host_;
   beast::tcp_stream stream_;
   beast::flat_buffer buffer_;
   asio::steady_timer event_;  ///< never expires; cancelling it resumes wait()
   bool signalled_ = false, watching_ = false, peer_gone_ = false;
+  /// Of a stream: what is being written, and what must wait for that.
+  std::string sending_, unsent_;
+  bool writing_ = false, write_failed_ = false;
   bool idle_ = false, cancelled_ = false;
   Exchange* exchange_ = nullptr;
   Current current_;

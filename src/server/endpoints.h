@@ -2,6 +2,7 @@
 // ApiError.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,6 +21,8 @@ struct Service {
   std::int64_t started = 0;  ///< Unix time, the model's "created"
   bool web_page = true;
   bool thinking_switch = false;  ///< the chat template heeds enable_thinking
+  /// Becomes true when the server takes no more requests.
+  const std::atomic<bool>* draining = nullptr;
 };
 
 /// A POST, as an endpoint sees it.
@@ -44,7 +47,9 @@ Response show_model(const Service& service, std::string_view name);
 Response show_status(const Service& service);
 /// Errors: ApiError 404 if there is no such file, or no page.
 Response show_web_page(const Service& service, std::string_view path);
+/// Whether the process lives; and whether requests should be sent to it.
 Response show_health(const Service& service);
+Response show_ready(const Service& service);
 Response show_version(const Service& service);
 /// Prometheus text with vLLM's names.
 Response show_metrics(const Service& service);

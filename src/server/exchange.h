@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
+
 namespace isotope::server {
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
@@ -40,8 +42,8 @@ class Exchange {
   virtual StreamPart next() { return {.bytes = {}, .last = true}; }
   /// Ends early what runs; the answer then says so.
   virtual void cancel() {}
-  /// Counts and times for the log line.
-  virtual std::string summary() const { return {}; }
+  /// Counts and times for the log.
+  virtual json::object log_fields() const { return {}; }
 };
 
 /// An answer that is there from the start.

@@ -24,7 +24,8 @@ Generation::Generation(ServedModel& model, engine::Request request,
       text_(*model.tokenizer, options, request.prompt),
       stop_token_ids_(options.sampling.stop_token_ids),
       ignore_eos_(options.sampling.ignore_eos),
-      prompt_tokens_(std::int64_t(request.prompt.size())) {
+      prompt_tokens_(std::int64_t(request.prompt.size())),
+      max_tokens_(options.sampling.max_tokens) {
   request.params = options.sampling;
   if (options.grammar)
     request.constraint = constrain(
@@ -34,7 +35,9 @@ Generation::Generation(ServedModel& model, engine::Request request,
 
 Generation::~Generation() {
   ticket_.answer->on_ready(nullptr);
-  if (!finished()) cancel();
+  if (finished()) return;
+  cancel();
+  note_end(engine::FinishReason::cancelled);
 }
 
 Piece Generation::take() { return finished() ? Piece{} : consume(ticket_.answer->take()); }
@@ -51,7 +54,9 @@ Piece Generation::consume(engine::Progress progress) {
   times_ = progress.times;
   cached_tokens_ = progress.num_cached_prompt_tokens;
   if (!progress.prompt_logprobs.empty()) prompt_logprobs_ = std::move(progress.prompt_logprobs);
+  const bool first = received_tokens_ == 0 && !progress.tokens.empty();
   received_tokens_ += std::int64_t(progress.tokens.size());
+  if (first) model_->stats->note_first_token(ttft());
   if (progress.finished == engine::FinishReason::stop && !progress.tokens.empty())
     note_stop_token(progress.tokens.back().id);
   Piece piece = text_.push(std::move(progress.tokens), progress.finished);
@@ -64,7 +69,16 @@ Piece Generation::consume(engine::Progress progress) {
     finish_ = engine::FinishReason::stop;
     matched_stop_token_.reset();
   }
+  if (finish_) note_end(*finish_);
   return piece;
+}
+
+void Generation::note_end(engine::FinishReason reason) const {
+  model_->stats->note_end({.reason = reason,
+                           .prompt_tokens = prompt_tokens_,
+                           .generated_tokens = received_tokens_,
+                           .max_tokens = max_tokens_,
+                           .times = times_});
 }
 
 void Generation::note_stop_token(TokenId last) {
@@ -88,6 +102,12 @@ double Generation::ttft() const {
 double Generation::tpot() const {
   if (received_tokens_ < 2) return 0;
   return seconds(times_.last_token - times_.first_token) / double(received_tokens_ - 1);
+}
+
+double Generation::queue_time() const {
+  return times_.first_scheduled > times_.submitted
+             ? seconds(times_.first_scheduled - times_.submitted)
+             : 0;
 }
 
 }  // namespace isotope::server

@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "server/admission.h"
 #include "server/answer_text.h"
 #include "server/grammar_cache.h"
+#include "server/request_stats.h"
 #include "text/answer_syntax.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -31,6 +33,8 @@ struct ServedModel {
   /// generation_config.json's sampling defaults, used where a request says nothing.
   engine::SamplingParams default_sampling;
   text::AnswerDialect dialect;  ///< of its answers in conversations
+  QueueLimits queue;
+  std::unique_ptr<RequestStats> stats = std::make_unique<RequestStats>();
 };
 
 /// A generation under way. Not thread-safe; on_ready's callback excepted.
@@ -75,16 +79,19 @@ class Generation {
   /// with fewer than two.
   double ttft() const;
   double tpot() const;
+  /// Seconds from submit to the first step for it, 0 before.
+  double queue_time() const;
 
  private:
   Piece consume(engine::Progress progress);
+  void note_end(engine::FinishReason reason) const;
   void note_stop_token(TokenId last);
 
   ServedModel* model_;
   AnswerText text_;
   std::vector<TokenId> stop_token_ids_;
   bool ignore_eos_;
-  std::int64_t prompt_tokens_, received_tokens_ = 0, cached_tokens_ = 0;
+  std::int64_t prompt_tokens_, max_tokens_, received_tokens_ = 0, cached_tokens_ = 0;
   engine::Engine::Ticket ticket_;
   std::optional<engine::FinishReason> finish_;
   std::optional<TokenId> matched_stop_token_;

@@ -8,9 +8,6 @@
 namespace isotope::server {
 namespace {
 
-/// Beyond this, waiting would take longer than any client does.
-constexpr std::int64_t kMaxWaiting = 4096;
-
 /// As one delta what was one to begin with, in the order of the answer.
 void join(text::AnswerDeltas& whole, text::AnswerDeltas deltas) {
   for (text::AnswerDelta& delta : deltas) {
@@ -39,6 +36,14 @@ void check_end(const Generation& generation) {
     throw ApiError(500, fmt::format("the engine failed: {}", generation.error()));
   if (generation.finish_reason() == engine::FinishReason::cancelled)
     throw ApiError(503, "the request was cancelled because the server is shutting down");
+  if (generation.finish_reason() == engine::FinishReason::timed_out)
+    // OpenAI's and Anthropic's clients would repeat it otherwise, to the same end.
+    throw ApiError(504,
+                   fmt::format("the request's time is over after {} tokens; ask for fewer, or "
+                               "allow more time (timeout)",
+                               generation.completion_tokens()),
+                   "timeout", "timeout")
+        .with_header("x-should-retry", "false");
 }
 
 }  // namespace
@@ -48,9 +53,7 @@ GenerationExchange::GenerationExchange(ServedModel& model, const AnswerFields& f
     : model_(model), fields_(fields), id_(std::move(id)) {}
 
 void GenerationExchange::add_prompt(std::vector<TokenId> tokens) {
-  if (model_.engine->stats().waiting + fields_.candidates > kMaxWaiting)
-    throw ApiError(429, "too many requests are waiting; try again later")
-        .with_header("Retry-After", "1");
+  admit(std::int64_t(tokens.size()));
   for (std::int32_t i = 0; i < fields_.candidates; ++i) {
     GenerationOptions options = fields_.options;
     // As in vLLM: the choices of a seeded request differ from each other, and are the same every
@@ -58,11 +61,29 @@ void GenerationExchange::add_prompt(std::vector<TokenId> tokens) {
     if (options.sampling.seed) *options.sampling.seed += std::uint64_t(i);
     Choice choice;
     choice.prompt = prompts_.size();
-    choice.generation =
-        std::make_unique<Generation>(model_, engine::Request{.id = id_, .prompt = tokens}, options);
+    engine::Request request{.id = id_,
+                            .prompt = tokens,
+                            .priority = fields_.priority,
+                            .choice = std::int64_t(choices_.size()),
+                            .deadline = fields_.deadline};
+    choice.generation = std::make_unique<Generation>(model_, std::move(request), options);
     choices_.push_back(std::move(choice));
   }
   prompts_.push_back(std::move(tokens));
+  model_.stats->note_request(fields_.choices);
+}
+
+void GenerationExchange::admit(std::int64_t prompt_tokens) const {
+  const std::int64_t each = prompt_tokens + fields_.options.sampling.max_tokens;
+  try {
+    check_queue(model_.queue, model_.engine->stats(), model_.engine->info().max_num_seqs,
+                {.requests = fields_.candidates,
+                 .tokens = fields_.candidates * each,
+                 .own = std::int64_t(choices_.size())});
+  } catch (const ApiError&) {
+    model_.stats->note_refusal();
+    throw;
+  }
 }
 
 void GenerationExchange::on_ready(std::function<void()> wake) {
@@ -138,11 +159,25 @@ Usage GenerationExchange::usage() const {
   return usage;
 }
 
-std::string GenerationExchange::summary() const {
+json::object GenerationExchange::log_fields() const {
   const Usage spent = usage();
-  return fmt::format("{} + {} tokens ({} cached), TTFT {:.1f} ms, TPOT {:.2f} ms",
-                     spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens,
-                     spent.ttft_ms, spent.tpot_ms);
+  double queue_ms = 0;
+  std::string reasons;
+  for (const Choice& choice : choices_) {
+    queue_ms = std::max(queue_ms, choice.generation->queue_time() * 1e3);
+    const std::string_view reason =
+        choice.generation->finished() ? end_name(choice.generation->finish_reason()) : "abort";
+    if (reasons.find(reason) == std::string::npos)
+      reasons += fmt::format("{}{}", reasons.empty() ? "" : ",", reason);
+  }
+  return {{"prompt_tokens", spent.prompt_tokens},
+          {"cached_tokens", spent.cached_tokens},
+          {"completion_tokens", spent.completion_tokens},
+          {"choices", choices_.size()},
+          {"queue_ms", queue_ms},
+          {"ttft_ms", spent.ttft_ms},
+          {"tpot_ms", spent.tpot_ms},
+          {"finish_reason", reasons}};
 }
 
 }  // namespace isotope::server

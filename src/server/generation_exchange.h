@@ -22,7 +22,7 @@ class GenerationExchange : public Exchange {
   std::optional<Response> response() final;
   StreamPart next() final;
   void cancel() final;
-  std::string summary() const final;
+  json::object log_fields() const final;
 
  protected:
   struct Choice {
@@ -65,6 +65,7 @@ class GenerationExchange : public Exchange {
   std::vector<Choice> choices_;
 
  private:
+  void admit(std::int64_t prompt_tokens) const;
   void stream_choice(Choice& choice, std::int64_t index, std::string& out);
 
   bool begun_ = false;

@@ -25,6 +25,7 @@ constexpr Entry kEntries[] = {
     {"POST", "/detokenize", nullptr, detokenize, false},
     {"GET", "/v1/status", show_status, nullptr, false},
     {"GET", "/health", show_health, nullptr, true},
+    {"GET", "/ready", show_ready, nullptr, true},
     {"GET", "/version", show_version, nullptr, true},
     {"GET", "/metrics", show_metrics, nullptr, true},
 };

@@ -1,11 +1,13 @@
 #include "server/server.h"
 
+#include <sys/resource.h>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
+
 #include <csignal>
 
 #include "base/error.h"
@@ -22,7 +24,6 @@ namespace {
 using asio::ip::tcp;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
-constexpr std::size_t kMaxConnections = 1024;
 /// Threads that parse and tokenize; more would take cores from the engine. Large bodies have one of
 /// their own, so that no number of them holds up the small ones.
 constexpr std::size_t kWorkers = 2, kLargeBodyWorkers = 1;
@@ -49,11 +50,52 @@ std::string fingerprint_of(const engine::Engine& engine, const std::string& vers
   return "fp_" + hex(sha256(std::as_bytes(std::span(parts)))).substr(0, 10);
 }
 
+/// As many file descriptors as the system lets this process have; the number.
+std::int64_t raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  const rlim_t before = limit.rlim_cur;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = before;
+  return std::int64_t(std::min<rlim_t>(limit.rlim_cur, 1 << 30));
+}
+
 ServerOptions checked(ServerOptions options) {
   check_cors_options(options.cors);
   options.root_path = normal_root(options.root_path);
+  constexpr std::int64_t kOtherDescriptors = 64;  // files, the engine's, those that come and go
+  const std::int64_t possible =
+      std::max<std::int64_t>(raise_descriptor_limit() - kOtherDescriptors, 1);
+  if (possible < options.max_connections) {
+    log_warning("server", "at most {} connections, not {}: the limit of open files (ulimit -n)",
+                possible, options.max_connections);
+    options.max_connections = possible;
+  }
   return options;
 }
+
+ModelLimits limits_of(const ServedModel& model, const ServerOptions& options) {
+  ModelLimits limits = limits_of(model);
+  limits.request_timeout = options.request_timeout;
+  return limits;
+}
+
+/// Lets one warning a second through and counts the others.
+class RareWarning {
+ public:
+  void operator()(std::string_view what) {
+    ++count_;
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next_) return;
+    log_warning("server", "{} ({} times)", what, count_);
+    next_ = now + std::chrono::seconds(1);
+    count_ = 0;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point next_{};
+  std::int64_t count_ = 0;
+};
 
 }  // namespace
 
@@ -62,12 +104,13 @@ class Server::Impl {
   Impl(ServedModel& model, ServerOptions options)
       : options_(checked(std::move(options))),
         service_{model,
-                 limits_of(model),
+                 limits_of(model, options_),
                  options_.version,
                  fingerprint_of(*model.engine, options_.version),
                  unix_time(),
                  options_.web_page,
-                 has_thinking_switch(model)},
+                 has_thinking_switch(model),
+                 &draining_},
         host_{service_,
               options_,
               io_,
@@ -81,7 +124,9 @@ class Server::Impl {
         signals_(io_, SIGINT, SIGTERM),
         deadline_(io_),
         workers_(kWorkers),
-        large_body_workers_(kLargeBodyWorkers) {}
+        large_body_workers_(kLargeBodyWorkers) {
+    model.queue = options_.queue;
+  }
 
   ~Impl() { host_.on_connection_closed = nullptr; }
 
@@ -106,17 +151,28 @@ class Server::Impl {
       if (error == asio::error::operation_aborted) break;
       if (error) {
         // Out of file descriptors, most likely: time helps.
-        log_warning("server", "cannot accept a connection: {}", error.message());
+        accept_failed_("cannot accept a connection: " + error.message());
         asio::steady_timer pause(io_, std::chrono::milliseconds(100));
         co_await pause.async_wait(kTuple);
-      } else if (host_.connections.size() >= kMaxConnections) {
-        log_warning("server", "refused a connection: {} are open", kMaxConnections);
+      } else if (std::int64_t(host_.connections.size()) >= options_.max_connections) {
+        refused_(fmt::format("refused a connection: {} are open", options_.max_connections));
+        refuse(socket);
       } else {
         const auto connection = std::make_shared<Connection>(host_, std::move(socket));
         asio::co_spawn(
             io_, [connection] { return connection->run(); }, asio::detached);
       }
     }
+  }
+
+  /// An answer, if it can be had without waiting.
+  static void refuse(tcp::socket& socket) {
+    static constexpr std::string_view kAnswer =
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+        "Connection: close\r\n\r\n";
+    boost::system::error_code ignored;
+    socket.non_blocking(true, ignored);
+    socket.write_some(asio::buffer(kAnswer), ignored);
   }
 
   void wait_for_signal() {
@@ -136,10 +192,7 @@ class Server::Impl {
 
   void begin_stop() {
     if (host_.stopping) return;
-    host_.stopping = true;
-    boost::system::error_code ignored;
-    acceptor_.close(ignored);
-    for (Connection* connection : host_.connections) connection->close_if_idle();
+    host_.stopping = draining_ = true;
     deadline_.expires_after(std::chrono::seconds(options_.shutdown_seconds));
     deadline_.async_wait([this](boost::system::error_code error) {
       if (!error) cancel_all();
@@ -148,6 +201,8 @@ class Server::Impl {
   }
 
   void cancel_all() {
+    boost::system::error_code ignored;
+    acceptor_.close(ignored);
     for (Connection* connection : host_.connections) connection->cancel();
     deadline_.expires_after(kFarewell);
     deadline_.async_wait([this](boost::system::error_code error) {
@@ -159,12 +214,17 @@ class Server::Impl {
 
   /// With the last connection gone nothing is left that would keep run() from returning.
   void finish_if_done() {
-    if (!host_.stopping || !host_.connections.empty()) return;
+    if (!host_.stopping) return;
+    // Those that came during shutdown to ask for /ready and then stayed.
+    for (Connection* connection : host_.connections) connection->close_if_idle();
+    if (!host_.connections.empty()) return;
     deadline_.cancel();
     boost::system::error_code ignored;
+    acceptor_.close(ignored);
     signals_.cancel(ignored);
   }
 
+  std::atomic<bool> draining_ = false;
   const ServerOptions options_;
   const Service service_;
   Host host_;  // outlives io_, whose destruction ends the connections that are left
@@ -173,6 +233,7 @@ class Server::Impl {
   asio::signal_set signals_;
   asio::steady_timer deadline_;
   asio::thread_pool workers_, large_body_workers_;
+  RareWarning accept_failed_, refused_;
 };
 
 Server::Server(ServedModel& model, ServerOptions options)

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "server/admission.h"
 #include "server/cors.h"
 #include "server/generation.h"
 
@@ -21,6 +22,12 @@ struct ServerOptions {
   std::string version;
   bool web_page = true;  ///< the chat page at "/"
   std::size_t max_body_bytes = std::size_t(32) << 20;
+  std::int64_t max_connections = 4096;  ///< at a time, if there are that many file descriptors
+  QueueLimits queue;
+  double request_timeout = 0;  ///< seconds for a request, at most; 0: no limit
+  /// Bytes of one stream that its client has not taken yet; more, and the stream ends.
+  std::size_t max_stream_buffer = std::size_t(8) << 20;
+  int header_seconds = 20;    ///< for a request's header, from its first byte
   int shutdown_seconds = 10;  ///< how long running requests may take to finish after SIGTERM
 };
 
