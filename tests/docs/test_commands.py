@@ -53,17 +53,18 @@ class Walk:
                             "HF_HUB_OFFLINE": "1", "ISOTOPE_CACHE": str(self.home / "kernels")}
         self.server = None
 
-    def shell(self, block, stdout=subprocess.PIPE, stderr=None):
+    def start(self, block, stdout=subprocess.PIPE, stderr=None):
         text = "\n".join(re.sub(r"^\$ ", "", line) for line in block.lines)
         text = re.sub(r"(?<=:)8000\b|(?<=--port )8000\b", str(self.port), text)
         if "isotope serve" in text and "--port" not in text:
             text = text.replace("isotope serve", f"isotope serve --port {self.port}")
-        return subprocess.Popen(["bash", "-e", "-o", "pipefail", "-c", text], cwd=self.work, env=self.environment,
+        interpreter = [sys.executable] if block.language == "python" else ["bash", "-e", "-o", "pipefail"]
+        return subprocess.Popen([*interpreter, "-c", text], cwd=self.work, env=self.environment,
                                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True, start_new_session=True)
 
     def run(self, block):
         """Returns exit code and output, of both streams if it fails as the page says."""
-        process = self.shell(block, stderr=subprocess.STDOUT if "exit" in block.marker else None)
+        process = self.start(block, stderr=subprocess.STDOUT if "exit" in block.marker else None)
         try:
             output, _ = process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
@@ -73,7 +74,7 @@ class Walk:
 
     def serve(self, block):
         self.stop()
-        self.server = self.shell(block, stdout=subprocess.DEVNULL)
+        self.server = self.start(block, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline and self.server.poll() is None:
             with socket.socket() as probe:
