@@ -212,7 +212,7 @@ class PartialFolder {
 
 /// Absolute and without a trailing slash, so that it has a name and a parent.
 fs::path normal_path(const fs::path& path) {
-  fs::path result = fs::weakly_canonical(path);
+  fs::path result = fs::weakly_canonical(fs::absolute(path));
   return result.has_filename() ? result : result.parent_path();
 }
 
