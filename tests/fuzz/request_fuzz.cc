@@ -14,6 +14,7 @@
 #include "server/access.h"
 #include "server/cors.h"
 #include "server/endpoints.h"
+#include "server/grammar_cache.h"
 #include "server/router.h"
 
 namespace {
@@ -34,6 +35,7 @@ ServedModel make_model() {
       {.steps = 200'000, .output_bytes = 1 << 20, .memory_bytes = 16 << 20});
   model.dialect = text::dialect_of(*model.tokenizer, &*model.chat_template);
   model.engine = std::make_unique<engine::Engine>(engine::EngineOptions{});
+  model.grammars = std::make_unique<GrammarCache>(*model.tokenizer, model.tokenizer->vocab_size());
   return model;
 }
 
