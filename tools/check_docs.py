@@ -196,6 +196,7 @@ class Help:
     def __init__(self, binary):
         self.binary = str(binary)
         self.flags = {}
+        self.examples = []
         self._read(())
         self.all = set().union(*self.flags.values())
 
@@ -203,6 +204,7 @@ class Help:
         text = subprocess.run([self.binary, *verb, "--help"], capture_output=True, text=True, check=True).stdout
         options = re.findall(r"(?m)^  (-[^\n]*?)(?:\s{2,}|$)", text)
         self.flags[verb] = {flag for option in options for flag in re.findall(r"(?<![\w-])--?[a-z][\w-]*", option)}
+        self.examples += re.findall(r"(?m)^  (isotope .*)", text.partition("Example")[2])
         listed = re.search(r"(?ms)^Subcommands:\n(.*?)(?:\n\n|\Z)", text)
         for name in re.findall(r"(?m)^  ([a-z][\w-]*)", listed[1]) if listed else []:
             self._read((*verb, name))
@@ -318,6 +320,9 @@ def main():
             check_flags(page, known)
     check_contents(all_pages)
     problems = [problem for page in all_pages for problem in page.problems]
+    for example in known.examples if known else []:
+        if known.unknown(words_of(example)[1:]) != []:
+            problems.append(f"--help: the example `{example}` has a flag or verb that is not there")
     print(*problems, sep="\n", file=sys.stderr)
     if problems:
         return 1

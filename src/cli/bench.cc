@@ -16,6 +16,10 @@ namespace {
 void add_latency(CLI::App& bench, Action& action) {
   CLI::App& command = *bench.add_subcommand(
       "latency", "Time to first token, time per token, and how much of the read bandwidth that is");
+  command.footer(R"(
+Examples:
+  isotope bench latency --model DIR --batch-size 1,8,32
+  isotope bench latency --model DIR/config.json --load-format dummy --device hip)");
   const auto flags = std::make_shared<LatencyFlags>();
   command
       .add_option("--model,-m", flags->engine.model,
@@ -55,6 +59,10 @@ void add_latency(CLI::App& bench, Action& action) {
 void add_throughput(CLI::App& bench, Action& action) {
   CLI::App& command = *bench.add_subcommand(
       "throughput", "Tokens a second of the engine when all requests are there at once");
+  command.footer(R"(
+Examples:
+  isotope bench throughput --model DIR --num-prompts 100
+  isotope bench throughput --model DIR/config.json --load-format dummy --max-num-seqs 128)");
   const auto flags = std::make_shared<ThroughputFlags>();
   flags->dataset.num_prompts = 100;
   flags->dataset.input_len = 512;

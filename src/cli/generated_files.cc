@@ -12,6 +12,10 @@ namespace isotope::cli {
 void add_generated_files(CLI::App& app, Action& action) {
   CLI::App& completions =
       *app.add_subcommand("completions", "Print a shell's completion script for isotope");
+  completions.footer(R"(
+Examples:
+  source <(isotope completions bash)
+  isotope completions fish | source)");
   const auto shell = std::make_shared<std::string>();
   completions.add_option("shell", *shell, "bash, zsh or fish")
       ->required()

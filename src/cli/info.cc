@@ -145,6 +145,10 @@ int run(InfoFlags& flags) {
 
 void add_info(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("info", "Describe a model and the memory it takes");
+  command.footer(R"(
+Examples:
+  isotope info DIR
+  isotope info DIR/config.json --arch gfx1201 --device-memory 16GiB --kv-cache-dtype fp8)");
   const auto flags = std::make_shared<InfoFlags>();
   flags->model.add_to(command, ModelFlags::Model::positional);
   command.get_option("model")->description(std::string(kModelHelp) +

@@ -249,6 +249,9 @@ void add_kernels(CLI::App& app, Action& action) {
   const auto flags = std::make_shared<KernelsFlags>();
   CLI::App& builds =
       *kernels.add_subcommand("build", "Compile all that serving a model takes; no GPU is needed");
+  builds.footer(R"(
+Example:
+  isotope kernels build --arch gfx1201 --model DIR)");
   add_common(builds, *flags);
   builds
       .add_option("--output,-o", flags->output,
@@ -257,6 +260,9 @@ void add_kernels(CLI::App& app, Action& action) {
   builds.callback([flags, &action] { action = [flags] { return build(*flags); }; });
   CLI::App& reports =
       *kernels.add_subcommand("report", "Show registers, memory and loads of every kernel");
+  reports.footer(R"(
+Example:
+  isotope kernels report --arch gfx1201 --model DIR/config.json --check)");
   add_common(reports, *flags);
   reports.add_flag("--check", flags->check,
                    "Fail on spills, too much LDS, and narrow loads of weights, K or V");

@@ -30,7 +30,6 @@ Examples:
 int run_program(int argc, char** argv) {
   CLI::App app("Serves FP8 language models on a single device.", "isotope");
   app.set_version_flag("--version", isotope::cli::version_with_build());
-  app.footer(kExamples);
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::help);
   std::string level = "info";
@@ -50,6 +49,7 @@ int run_program(int argc, char** argv) {
   isotope::cli::add_info(app, action);
   isotope::cli::add_kernels(app, action);
   isotope::cli::add_generated_files(app, action);
+  app.footer(kExamples);  // after the verbs, which would inherit it
   app.failure_message(CLI::FailureMessage::simple);
   try {
     app.parse(argc, argv);

@@ -34,6 +34,9 @@ int run(const QuantizeFlags& flags) {
 
 void add_quantize(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("quantize", "Convert a checkpoint to FP8");
+  command.footer(R"(
+Example:
+  isotope quantize SmolLM2-135M-Instruct SmolLM2-135M-Instruct-FP8)");
   const auto flags = std::make_shared<QuantizeFlags>();
   command.add_option("source", flags->source, "Folder of a BF16, F16 or F32 checkpoint")
       ->required();

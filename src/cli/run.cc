@@ -65,6 +65,10 @@ int run(RunFlags& flags) {
 
 void add_run(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("run", "Answer one prompt and exit");
+  command.footer(R"(
+Examples:
+  isotope run --model DIR --prompt "What is the capital of France?" --temperature 0
+  isotope run --model DIR --prompt - --system "Summarize in one sentence." <letter.txt)");
   const auto flags = std::make_shared<RunFlags>();
   flags->model.add_to(command);
   flags->sampling.add_to(command);

@@ -128,6 +128,10 @@ void add_log_flags(CLI::App& command) {
 
 void add_serve(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("serve", "Serve a model over the OpenAI protocol");
+  command.footer(R"(
+Examples:
+  isotope serve --model Qwen/Qwen3-8B-FP8 --device hip --kv-cache-dtype fp8
+  isotope serve --model DIR --served-model-name local --host 0.0.0.0 --api-key KEY)");
   const auto flags = std::make_shared<ServeFlags>();
   flags->model.add_to(command);
   flags->parsers.add_to(command);
