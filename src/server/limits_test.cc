@@ -60,7 +60,10 @@ TEST(Admission, RetryAfterFollowsTheRateOfEnds) {
 TEST(Admission, WhatCanNeverBeServedIsNoMatterOfTime) {
   const QueueLimits limits{.requests = 10, .tokens = 0};
   EXPECT_EQ(refusal(limits, {}, {.requests = 19}).status(), 400);
-  EXPECT_EQ(refusal(limits, {}, {.requests = 9, .own = 10}).status(), 400);
+  engine::EngineStats own;
+  own.waiting = 10;
+  EXPECT_EQ(refusal(limits, own, {.requests = 9, .own = 10}).status(), 400);
+  EXPECT_EQ(refusal(limits, own, {.requests = 9}).status(), 429);
   EXPECT_EQ(refusal(limits, {}, {.requests = 18}).status(), 0);
 }
 
@@ -110,7 +113,7 @@ TEST(Readiness, EndsWithShutdown) {
 }
 
 TEST(MetricsText, EscapesAndSumsUp) {
-  MetricsText out({{"model_name", "a\"b\\c\nd"}});
+  MetricsText out(MetricLabels{{"model_name", "a\"b\\c\nd"}});
   out.gauge("g", "a \"b\" \\ c\nd", 1.5);
   static constexpr std::array kBounds{1.0, 2.0, 5.0};
   Histogram<kBounds> histogram;
