@@ -147,6 +147,11 @@ void check_alignment(const Places& places, u32 mask, u32 bytes) {
 
 void resolve_global(Wave& wave, const Instruction& in, Places& places, u32 mask, u32 bytes,
                     Use use) {
+  if (use == Use::load) {
+    wave.loads.begin(u32(std::popcount(mask)) * bytes);
+    Counters& counters = *wave.group->counters;
+    counters.most_in_flight = std::max<u64>(counters.most_in_flight, wave.loads.bytes());
+  }
   if (mask == 0) return;
   if (use == Use::atomic) check_alignment(places, mask, bytes);
   const Extent extent = extent_of(places, mask, bytes);

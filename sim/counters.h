@@ -27,6 +27,7 @@ struct Counters {
   /// Lines of 128 bytes loaded from that the launch had not loaded from or stored to before: what device memory has to bring,
   /// if the caches keep lines for so long.
   u64 distinct_lines = 0;
+  u64 most_in_flight = 0;                    ///< bytes that a wave loads from global memory before it waits for the first of them
   u64 scalar_bytes = 0;                      ///< loaded through the scalar cache
   std::array<Width, kWidths.size()> load_widths{}, store_widths{};  ///< of kWidths; atomics are neither
   u64 lds_conflicts = 0;                     ///< cycles beyond what each LDS access needs at least

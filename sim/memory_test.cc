@@ -166,6 +166,29 @@ TEST_F(MemoryTest, CountsLinesAndWidths) {
   EXPECT_EQ(counters.loaded_bytes + counters.stored_bytes, 256u);
 }
 
+TEST_F(MemoryTest, KnowsWhatIsInFlightBetweenALoadAndItsWait) {
+  test_.memory.add(data_.data(), sizeof(data_), "data");
+  aim(16);
+  const auto most = [&](std::string_view lines) {
+    test_.counters = {};
+    test_.wave.loads = {};
+    test_.run(lines);
+    return test_.counters.most_in_flight;
+  };
+  const std::string wide = "global_load_b128 v[4:7], v1, s[2:3]\n",
+                    narrow = "global_load_b32 v4, v1, s[2:3]\n";
+  EXPECT_EQ(most(wide), 512u);
+  EXPECT_EQ(most(wide + narrow + wide), 512u + 128u + 512u);
+  EXPECT_EQ(most(wide + "s_wait_loadcnt 0x0\n" + wide), 512u);
+  EXPECT_EQ(most(wide + narrow + "s_wait_loadcnt 0x1\n" + wide), 128u + 512u);
+  EXPECT_EQ(most(wide + narrow + "s_wait_loadcnt_dscnt 0x103\n" + narrow), 512u + 128u);
+  EXPECT_EQ(most(wide + "s_wait_dscnt 0x0\n" + wide), 1024u);
+  EXPECT_EQ(most("global_store_b128 v1, v[4:7], s[2:3]\n" + narrow), 128u);
+  std::string many;
+  for (int i = 0; i < 70; ++i) many += narrow;
+  EXPECT_EQ(most(many), 63u * 128u);
+}
+
 // Lines are fetched once a launch, whoever loads from them.
 TEST_F(MemoryTest, CountsLinesOfALaunchOnce) {
   test_.memory.add(data_.data(), sizeof(data_), "data");

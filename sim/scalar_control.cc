@@ -12,6 +12,13 @@ namespace {
 
 void nothing(Wave&, const Instruction&) {}
 
+/// `kShift`: where the number of loads is in the constant.
+template <int kShift>
+void wait_for_loads(Wave& wave, const Instruction& in) {
+  wave.loads.wait(u32(in.operands[0].value) >> kShift & 63);
+}
+void wait_for_all(Wave& wave, const Instruction&) { wave.loads.wait(0); }
+
 void end(Wave& wave, const Instruction&) {
   // Whether the hardware's count of signals then still fits the waves that are left is nowhere
   // said.
@@ -165,10 +172,12 @@ void add_scalar_control(Opcodes& opcodes) {
                            "s_ttracedata_imm", "s_incperflevel", "s_decperflevel"})
     opcodes.add(name, nothing, Class::other);
   for (const char* name :
-       {"s_wait_loadcnt", "s_wait_storecnt", "s_wait_dscnt", "s_wait_kmcnt", "s_wait_samplecnt",
-        "s_wait_bvhcnt", "s_wait_expcnt", "s_wait_loadcnt_dscnt", "s_wait_storecnt_dscnt",
-        "s_wait_alu", "s_wait_idle", "s_wait_event"})
+       {"s_wait_storecnt", "s_wait_dscnt", "s_wait_kmcnt", "s_wait_samplecnt", "s_wait_bvhcnt",
+        "s_wait_expcnt", "s_wait_storecnt_dscnt", "s_wait_alu", "s_wait_event"})
     opcodes.add(name, nothing, Class::wait);
+  opcodes.add("s_wait_loadcnt", wait_for_loads<0>, Class::wait);
+  opcodes.add("s_wait_loadcnt_dscnt", wait_for_loads<8>, Class::wait);
+  opcodes.add("s_wait_idle", wait_for_all, Class::wait);
   opcodes.add("s_endpgm", end, Class::other);
   opcodes.add("s_code_end", past_the_end, Class::other);
   opcodes.add("s_trap", trap, Class::other);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sim/instruction.h"
+#include "sim/loads_in_flight.h"
 
 namespace isotope::sim {
 
@@ -88,6 +89,7 @@ struct Wave {
   Workgroup* group = nullptr;
   std::vector<u8> scratch;                   ///< [lane][bytes of a lane]
   u32 scratch_bytes = 0;                     ///< of a lane
+  LoadsInFlight loads;
 
   u32 exec() const { return sgpr[kExecLo]; }
   u32& vcc() { return sgpr[kVccLo]; }

@@ -7,7 +7,8 @@
 Runs `isotope bench latency` with random weights and one layer on the simulated card and reads the last step's launches from
 ISOTOPE_SIM_REPORT. Memory bytes are the lines of 128 bytes that a launch loads from and has not written, each once; ideal bytes are the weights, or
 the live keys and values. Ends with 1 if a product or attention loads more than 1.03 times the ideal, or if a 16-byte load is not
-coalesced. Nothing of this is a time.
+coalesced. In flight is what a wave asks memory for before it waits for the first of it, times the waves that registers and LDS let a
+workgroup processor (WGP) have at once. Nothing of this is a time.
 """
 import argparse
 import json
@@ -52,6 +53,16 @@ def ideals(config, batch, context, kv):
     return products, live * (head * 2 if kv == "bf16" else head + 4)
 
 
+def waves_at_once(launch):
+    """Of a workgroup processor: the smallest of what registers and LDS leave, as jit::occupancy counts."""
+    registers = -(-max(1, launch["vgprs"]) // 24) * 24
+    of_group = -(-launch["threads"] // 32)
+    groups = min(16, 1536 // registers) * 4 // of_group
+    if launch["lds"]:
+        groups = min(groups, 128 * 1024 // (-(-launch["lds"] // 1024) * 1024))
+    return groups * of_group
+
+
 def rows_of(launches, config, batch, context, kv):
     products, live = ideals(config, batch, context, kv)
     names = iter([*products.items(), ("lm_head", None)])
@@ -80,8 +91,8 @@ def main():
     shape = (config, options.batch_size, options.context, options.kv_cache_dtype)
     bad = []
     total = 0
-    print("| kernel | ideal MB | memory MB | ratio | loads of 16 bytes a lane, coalesced | other loads | wave instructions |")
-    print("|---|---|---|---|---|---|---|")
+    print("| kernel | ideal MB | memory MB | ratio | loads of 16 bytes a lane, coalesced | other loads | wave instructions | KiB in flight a WGP |")
+    print("|---|---|---|---|---|---|---|---|")
     for name, ideal, launch in rows_of(last_step(*shape), *shape):
         memory = launch["distinct_lines"] * 128
         total += memory
@@ -89,7 +100,8 @@ def main():
         others = sum(count for width, (count, _) in launch["loads_by_width"].items() if width != "16")
         ratio = f"{memory / ideal:.3f}" if ideal else ""
         print(f"| {name} | {f'{ideal / 1e6:.3f}' if ideal else ''} | {memory / 1e6:.3f} | {ratio} | "
-              f"{wide}, {coalesced} | {others} | {sum(launch['instructions'].values())} |")
+              f"{wide}, {coalesced} | {others} | {sum(launch['instructions'].values())} | "
+              f"{launch['most_in_flight'] * waves_at_once(launch) / 1024:.0f} |")
         if ideal and (memory > LIMIT * ideal or wide != coalesced):
             bad.append(name)
     print(f"\nAt {BANDWIDTH / 1e9:.0f} GB/s these bytes would take {total / BANDWIDTH * 1e6:.0f} us (simulated: bytes, not time).")

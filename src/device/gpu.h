@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -90,6 +91,9 @@ class Gpu : public Device {
   virtual void record(Event& event) = 0;
   /// Milliseconds from one recorded event to another, after waiting for the second.
   virtual float elapsed_ms(const Event& begin, const Event& end) = 0;
+
+  /// Bytes that all launches so far have loaded from memory, on a card that counts them: a simulated one.
+  virtual std::optional<std::uint64_t> counted_traffic() const { return std::nullopt; }
 };
 
 /// A card that is not there: properties of `arch`, memory that is only counted, launches that do nothing. For plans, and

@@ -40,6 +40,9 @@ class GpuDevice final : public Gpu {
   std::unique_ptr<Event> create_event() override;
   void record(Event& event) override;
   float elapsed_ms(const Event& begin, const Event& end) override;
+  std::optional<std::uint64_t> counted_traffic() const override {
+    return driver_->counted_traffic();
+  }
 
   // For the parts of this device: stream, modules, graphs, events.
   const GpuDriver& driver() const { return *driver_; }

@@ -49,8 +49,10 @@ DriverLibrary::DriverLibrary(const Sought& sought) : sought_(sought) {
        sought.if_missing);
 }
 
+void* DriverLibrary::symbol_or_null(const char* name) const { return ::dlsym(handle_, name); }
+
 void* DriverLibrary::symbol(const char* name) const {
-  if (void* found = ::dlsym(handle_, name)) return found;
+  if (void* found = symbol_or_null(name)) return found;
   fail(ErrorCode::unsupported, "{} has no {}: {}", file_, name, sought_.if_old);
 }
 

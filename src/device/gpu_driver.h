@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -92,6 +93,8 @@ class GpuDriver {
   virtual DriverStatus load_module(const void* code, void** module) const = 0;
   virtual DriverStatus unload_module(void* module) const = 0;
   virtual DriverStatus find_function(void* module, const char* name, void** function) const = 0;
+  /// As Gpu::counted_traffic().
+  virtual std::optional<std::uint64_t> counted_traffic() const { return std::nullopt; }
   /// Lets a function use this much dynamic shared memory.
   virtual DriverStatus allow_shared(void* function, std::uint32_t bytes) const = 0;
   /// `params`: the one parameter of the kernel; copied before the call returns, in a capture too.
@@ -126,9 +129,15 @@ class DriverLibrary {
   void find(Function& function, const char* name) const {
     function = reinterpret_cast<Function>(symbol(name));
   }
+  /// nullptr if the library has no such function.
+  template <typename Function>
+  void find_if_there(Function& function, const char* name) const {
+    function = reinterpret_cast<Function>(symbol_or_null(name));
+  }
 
  private:
   void* symbol(const char* name) const;
+  void* symbol_or_null(const char* name) const;
 
   Sought sought_;
   std::string file_;

@@ -59,6 +59,7 @@ CoreOptions core_options(const EngineOptions& options, const MemoryPlan& plan, b
   core.prefix_caching = options.prefix_caching;
   core.batch_invariant = options.batch_invariant;
   core.path = options.oracle ? ops::Path::oracle : ops::Path::fast;
+  core.profiler = options.profiler;
   core.seed = options.seed;
   core.eos_ids = std::move(eos_ids);
   if (gpu && !options.enforce_eager) core.graph_sizes = graph_sizes(options.max_num_seqs);
@@ -210,6 +211,9 @@ void Engine::limit_vocab(std::int64_t limit) { impl_->core().limit_vocab(limit);
 Engine::Ticket Engine::submit(Request request) { return impl_->core().submit(std::move(request)); }
 void Engine::cancel(std::uint64_t number) { impl_->core().cancel(number); }
 EngineStats Engine::stats() const { return impl_->core().stats(); }
+std::vector<models::PartWork> Engine::work(const models::StepShape& shape) const {
+  return impl_->core().work(shape);
+}
 bool Engine::drain(std::chrono::milliseconds timeout) { return impl_->core().drain(timeout); }
 
 }  // namespace isotope::engine

@@ -18,6 +18,14 @@
 #include "base/histogram.h"
 #include "engine/request.h"
 
+namespace isotope::ops {
+class Profiler;
+}
+namespace isotope::models {
+struct PartWork;
+struct StepShape;
+}  // namespace isotope::models
+
 namespace isotope::engine {
 
 enum class KvDtype { automatic, bf16, fp8 };
@@ -54,6 +62,8 @@ struct EngineOptions {
   bool enforce_eager = false;            ///< GPUs: no captured graphs
   bool prefix_caching = true;
   bool batch_invariant = true;
+  /// Where the time of steps goes, while it is enabled.
+  std::shared_ptr<ops::Profiler> profiler;
   bool oracle = false;     ///< run every operation in its reference form
   std::uint64_t seed = 0;  ///< for requests without a seed
   /// loading: (done, total, what)
@@ -144,6 +154,9 @@ class Engine {
   void cancel(std::uint64_t number);
 
   EngineStats stats() const;
+
+  /// What a step must read and compute, part by part as a profile names them.
+  std::vector<models::PartWork> work(const models::StepShape& shape) const;
 
   /// No new requests; true if those running ended within `timeout`.
   bool drain(std::chrono::milliseconds timeout);

@@ -48,6 +48,7 @@ EngineCore::EngineCore(
       scheduler_(scheduler_options(options)),
       vocab_limit_(model_->info().vocab_size) {
   stats_.kv_blocks_total = counted_.kv_blocks_total = options.kv.num_blocks;
+  runner_.set_profiler(options_.profiler.get());
   if (context_.on_gpu()) {
     // What is loaded may differ from what its configuration promised.
     context_.kernels().build(runner_.required_kernels());

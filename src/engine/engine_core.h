@@ -39,6 +39,7 @@ struct CoreOptions {
   std::vector<TokenId> eos_ids;
   std::vector<std::int64_t> graph_sizes;  ///< decode steps to capture at start; GPUs only
   Poison poison;
+  std::shared_ptr<ops::Profiler> profiler;
 };
 
 /// Threads: callers check, number and queue requests under `mutex_`; from then on a Job belongs to
@@ -61,6 +62,9 @@ class EngineCore {
   Engine::Ticket submit(Request request);
   void cancel(std::uint64_t number);
   EngineStats stats() const;
+  std::vector<models::PartWork> work(const models::StepShape& shape) const {
+    return model_->work(shape, options_.kv);
+  }
   bool drain(std::chrono::milliseconds timeout);
 
   /// Kernels that were compiled inside a step: none, if everything needed was built at start.

@@ -1,6 +1,7 @@
 #include "engine/runner.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/core.h>
 
@@ -100,13 +101,22 @@ void Runner::capture(
 }
 
 const Runner::CapturedStep* Runner::find_graph(const Step& step) const {
-  if (step.num_decode_rows != step.num_rows || !host_.plain_decode()) return nullptr;
+  if (context_->profiler || step.num_decode_rows != step.num_rows || !host_.plain_decode())
+    return nullptr;
   for (const CapturedStep& graph : graphs_)
     if (graph.rows >= step.num_rows) return &graph;
   return nullptr;
 }
 
+void Runner::begin_profile(const Step& step) {
+  if (!profiler_ || !profiler_->enabled()) return;
+  context_->profiler = profiler_;
+  profiler_->begin_step(context_->device(), step.num_rows, step.num_decode_rows);
+}
+
 void Runner::start(const Step& step) {
+  begin_profile(step);
+  context_->mark("inputs");
   host_.fill(step, kv_->shape().block_size);
   if (poison_.first_idle_row >= 0) context_->workspace().fill(context_->stream(), 0xff);
   if (const CapturedStep* captured = find_graph(step)) {
@@ -117,13 +127,16 @@ void Runner::start(const Step& step) {
   } else {
     forward(arrays_.upload(host_, {step.num_decode_rows, step.num_rows}));
   }
-  if (host_.uses.empty()) return;
-  // On a GPU the forward pass is under way meanwhile.
-  if (!host_.constrained.empty()) fill_masks();
-  sample();
+  if (!host_.uses.empty()) {
+    // On a GPU the forward pass is under way meanwhile.
+    if (!host_.constrained.empty()) fill_masks();
+    sample();
+  }
+  if (context_->profiler) context_->profiler->end_parts();
 }
 
 void Runner::fill_masks() {
+  context_->mark("masks");
   const auto rows = std::int64_t(host_.constrained.size());
   const std::int64_t words = ceil_div(model_->info().vocab_size, std::int64_t(32));
   const std::span<std::uint32_t> masks = arrays_.masks(rows, words);
@@ -143,6 +156,7 @@ ThreadPool& Runner::mask_pool() {
 }
 
 void Runner::sample() {
+  context_->mark("sample");
   const auto rows = std::int64_t(host_.uses.size());
   ops::SampleBatch batch = arrays_.sampling();
   batch.vocab_limit = vocab_limit_;
@@ -155,12 +169,14 @@ void Runner::sample() {
 std::span<RowResult> Runner::finish() {
   // Also without results: the next step overwrites the host arrays that this one is copied from.
   context_->stream().synchronize();
+  if (context_->profiler) std::exchange(context_->profiler, nullptr)->end_step();
   results_.clear();
   take_results();
   return results_;
 }
 
 void Runner::abandon() noexcept {
+  if (context_->profiler) std::exchange(context_->profiler, nullptr)->abandon();
   try {
     context_->stream().synchronize();
   } catch (const std::exception&) {

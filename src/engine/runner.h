@@ -17,6 +17,7 @@
 #include "ops/context.h"
 #include "ops/gpu/kernel_library.h"
 #include "ops/kv_cache.h"
+#include "ops/profiler.h"
 
 namespace isotope::engine {
 
@@ -57,6 +58,8 @@ class Runner {
       std::span<const std::int64_t> sizes,
       const std::function<void(std::int64_t, std::int64_t, std::string_view)>& progress = {});
   void set_poison(const Poison& poison) { poison_ = poison; }
+  /// Steps run while it is enabled are profiled, and are not replayed from a graph. It must outlive the runner.
+  void set_profiler(ops::Profiler* profiler) { profiler_ = profiler; }
 
   /// Ids at or above `limit` are never sampled.
   void set_vocab_limit(std::int64_t limit) { vocab_limit_ = limit; }
@@ -79,6 +82,7 @@ class Runner {
   };
 
   const CapturedStep* find_graph(const Step& step) const;
+  void begin_profile(const Step& step);
   void forward(const ops::Batch& batch);
   void note_step(ops::Rows rows, std::int64_t num_seqs, std::int64_t num_logits);
   void note_sampling();
@@ -102,6 +106,7 @@ class Runner {
   device::Buffer logits_;
   std::vector<CapturedStep> graphs_;  // by size
   Poison poison_;
+  ops::Profiler* profiler_ = nullptr;
   std::int64_t replayed_ = 0;
   std::vector<RowResult> results_;
   std::unique_ptr<ThreadPool> mask_pool_;  // on GPUs, once a request has a constraint

@@ -59,6 +59,7 @@ void Decoder::forward(ops::Context& context, const ops::Batch& batch, const ops:
   const Workspace::Scope scope(context.workspace());
   const TensorView x =  // [T, h], the residual stream
       context.workspace().take(DType::f32, {batch.rows.total, spec_.hidden_size});
+  context.mark("embed");
   ops::embed(context, batch.token_ids, weights_.embedding.weight, x);
   if (const std::int64_t first = context.poisoned_from; first >= 0 && first < batch.rows.total) {
     const TensorView idle = x.rows(first, batch.rows.total - first);
@@ -72,6 +73,7 @@ void Decoder::forward(ops::Context& context, const ops::Batch& batch, const ops:
   if (logits.empty() || logits.shape[0] == 0) return;
   // A row's logits come from one kernel whatever its phase, so that a token is drawn from the same
   // numbers whether its prompt was read at once, in chunks, or found in the prefix cache.
+  context.mark("head");
   const ops::Rows all_decode{logits.shape[0], logits.shape[0]};
   const Linear& head = weights_.head ? *weights_.head : weights_.embedding;
   ops::norm_linear(context, x, batch.logit_rows, weights_.final_norm, spec_.rms_norm_eps,
@@ -87,11 +89,15 @@ void Decoder::attention_block(ops::Context& context, const DecoderLayer& layer,
   const TensorView qkv = workspace.take(activation_, {rows, spec_.q_size() + 2 * spec_.kv_size()});
   const TensorView q = workspace.take(activation_, {rows, spec_.num_heads, spec_.head_dim});
   const TensorView heads = workspace.take(activation_, {rows, spec_.q_size()});
+  context.mark("qkv");
   ops::norm_linear(context, x, {}, layer.attention_norm, spec_.rms_norm_eps, layer.qkv.weight, qkv,
                    batch.rows);
+  context.mark("rope_store");
   ops::rope_store(context, qkv, layer.q_norm, layer.k_norm, spec_.rms_norm_eps, rope_, batch, q,
                   kv);
+  context.mark("attention");
   ops::attention(context, q, kv, block_size, batch, heads);
+  context.mark("output");
   ops::linear_add(context, heads, layer.output.weight, x, batch.rows);
 }
 
@@ -101,8 +107,10 @@ void Decoder::mlp_block(ops::Context& context, const DecoderLayer& layer, const 
   const Workspace::Scope scope(workspace);
   const std::int64_t rows = batch.rows.total;
   const TensorView inner = workspace.take(activation_, {rows, spec_.intermediate_size});
+  context.mark("gate_up");
   ops::norm_swiglu(context, x, layer.mlp_norm, spec_.rms_norm_eps, layer.gate_up.weight, inner,
                    batch.rows);
+  context.mark("down");
   ops::linear_add(context, inner, layer.down.weight, x, batch.rows);
 }
 

@@ -58,6 +58,7 @@ class Decoder final : public Model {
   std::size_t weight_bytes() const override;
   std::size_t host_bytes() const override;
   std::size_t streamed_bytes() const override;
+  std::vector<PartWork> work(const StepShape& shape, const ops::KvCacheShape& kv) const override;
 
  private:
   void attention_block(ops::Context& context, const DecoderLayer& layer, const ops::Batch& batch,

@@ -65,6 +65,21 @@ struct LoadReport {
   std::size_t host_bytes = 0;          ///< of weights that stay in host memory
 };
 
+/// What a step must do, of its `rows`, those with logits, and of attention.
+struct StepShape {
+  std::int64_t rows = 0, logits = 0;
+  std::int64_t keys = 0;   ///< live keys of all sequences, each read once
+  std::int64_t pairs = 0;  ///< of a query and a key that it sees
+};
+
+/// A part of the step, as Context::mark() names it.
+struct PartWork {
+  std::string_view part;
+  std::int64_t calls = 0;
+  /// Over all calls: weights and live K and V each once (activations ignored), multiplications and additions.
+  double bytes = 0, flops = 0;
+};
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -80,6 +95,12 @@ class Model {
   virtual std::size_t host_bytes() const { return 0; }
   /// What one step reads in full: all weights but an embedding table that is no head.
   virtual std::size_t streamed_bytes() const { return weight_bytes(); }
+  /// In the order of a step.
+  virtual std::vector<PartWork> work(const StepShape& shape, const ops::KvCacheShape& kv) const {
+    (void)shape;
+    (void)kv;
+    return {};
+  }
 };
 
 /// Loads the model that `config` describes. Errors: unsupported (architecture, activation, bias…),

@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "device/cpu/cpu_device.h"
 #include "ops/gpu/kernel_library.h"
+#include "ops/profiler.h"
 
 namespace isotope::ops {
 namespace {
@@ -48,6 +49,8 @@ Context::Context(device::Device& device, std::size_t workspace_bytes, Path path,
   if (device.kind() != device::Kind::cpu && !kernels_)
     kernels_ = gpu::make_kernel_library(static_cast<device::Gpu&>(device));
 }
+
+void Context::mark_profile(std::string_view part) { profiler->mark(part); }
 
 std::byte* Context::staging(int piece, std::size_t bytes) {
   device::Buffer& buffer = staging_.at(std::size_t(piece));

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 
 #include "base/tensor.h"
 #include "device/device.h"
@@ -62,6 +63,8 @@ struct Rows {
   std::int64_t total = 0;
 };
 
+class Profiler;
+
 class Context {
  public:
   /// `kernels` is the library of a GPU, shared by all contexts on it; without one a GPU gets its
@@ -85,11 +88,20 @@ class Context {
   /// take turns with. Kept, because locking pages takes longer than filling them.
   std::byte* staging(int piece, std::size_t bytes);
 
+  /// What follows belongs to `part` of the step, a literal. Does nothing but while a step is profiled.
+  void mark(std::string_view part) {
+    if (profiler) mark_profile(part);
+  }
+  /// Set while a step is profiled.
+  Profiler* profiler = nullptr;
+
   /// For tests of padded batches: rows from here on of the residual stream become NaN after the
   /// embedding; -1: none.
   std::int64_t poisoned_from = -1;
 
  private:
+  void mark_profile(std::string_view part);
+
   device::Device* device_;
   Workspace workspace_;
   Path path_;

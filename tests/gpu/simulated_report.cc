@@ -53,9 +53,9 @@ std::string json(sim::u32 code, const sim::Kernel& kernel, const sim::Launch& sh
       quoted(launch.kernel), code, launch.grid[0], launch.grid[1], launch.grid[2], launch.threads[0], kernel.vgprs,
       kernel.lds_bytes + shape.dynamic_lds, kernel.scratch_bytes, c.workgroups, c.waves);
   const std::string memory = fmt::format(
-      "\"loaded_bytes\": {}, \"loaded_lines\": {}, \"distinct_lines\": {}, \"stored_bytes\": {}, \"stored_lines\": {}, \"scalar_bytes\": {}, "
+      "\"loaded_bytes\": {}, \"most_in_flight\": {}, \"loaded_lines\": {}, \"distinct_lines\": {}, \"stored_bytes\": {}, \"stored_lines\": {}, \"scalar_bytes\": {}, "
       "\"loads_by_width\": {}, \"stores_by_width\": {}, \"lds_conflicts\": {}",
-      c.loaded_bytes, c.loaded_lines, c.distinct_lines, c.stored_bytes, c.stored_lines, c.scalar_bytes, widths_json(c.load_widths),
+      c.loaded_bytes, c.most_in_flight, c.loaded_lines, c.distinct_lines, c.stored_bytes, c.stored_lines, c.scalar_bytes, widths_json(c.load_widths),
       widths_json(c.store_widths), c.lds_conflicts);
   return fmt::format("{{{}, \"instructions\": {}, {}, \"host_seconds\": {:.6f}, \"fault\": {}, \"warnings\": [{}]}}", head,
                      instructions_json(c), memory, seconds, launch.fault.empty() ? "null" : quoted(launch.fault),
@@ -80,6 +80,7 @@ void SimulatedReport::write_line(const std::string& line) {
 void SimulatedReport::add(sim::u32 code, const sim::Kernel& kernel, const sim::Launch& shape, const sim::Report& launch, double seconds) {
   const auto& instructions = launch.counters.instructions;
   ++launches_;
+  loaded_bytes_ += launch.counters.distinct_lines * 128;
   instructions_ += std::accumulate(instructions.begin(), instructions.end(), sim::u64(0));
   seconds_ += seconds;
   faults_ += !launch.fault.empty();

@@ -16,12 +16,14 @@ class SimulatedReport {
   /// `code`: the checksum of the code object, by which tools/check_simulated_kernels.py knows it.
   void add(sim::u32 code, const sim::Kernel& kernel, const sim::Launch& shape, const sim::Report& launch, double seconds);
   void finish();
+  /// Bytes of memory lines that all launches have loaded.
+  sim::u64 loaded_bytes() const { return loaded_bytes_; }
 
  private:
   void write_line(const std::string& line);
 
   std::FILE* file_ = nullptr;
-  sim::u64 launches_ = 0, instructions_ = 0, faults_ = 0, warnings_ = 0;
+  sim::u64 launches_ = 0, instructions_ = 0, loaded_bytes_ = 0, faults_ = 0, warnings_ = 0;
   double seconds_ = 0;
   std::set<std::string> told_;  // kernels whose warnings were printed
 };

@@ -93,6 +93,8 @@ struct Functions {
   int (*hipModuleGetFunction)(void**, void*, const char*);
   int (*hipModuleLaunchKernel)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
                                unsigned, void*, void**, void**);
+  /// Not HIP's: a simulated card's count of bytes that launches have loaded; nullptr elsewhere.
+  unsigned long long (*isotopeSimulatedTraffic)();
 };
 
 Functions::Functions(const DriverLibrary& library) {
@@ -129,6 +131,7 @@ Functions::Functions(const DriverLibrary& library) {
   library.find(hipModuleUnload, "hipModuleUnload");
   library.find(hipModuleGetFunction, "hipModuleGetFunction");
   library.find(hipModuleLaunchKernel, "hipModuleLaunchKernel");
+  library.find_if_there(isotopeSimulatedTraffic, "isotopeSimulatedTraffic");
 }
 
 class HipDriver final : public GpuDriver {
@@ -261,6 +264,10 @@ class HipDriver final : public GpuDriver {
   }
   /// LDS up to the limit of a work-group needs no permission.
   DriverStatus allow_shared(void*, std::uint32_t) const override { return {}; }
+  std::optional<std::uint64_t> counted_traffic() const override {
+    if (!f_.isotopeSimulatedTraffic) return std::nullopt;
+    return f_.isotopeSimulatedTraffic();
+  }
   DriverStatus launch(void* function, const Launch& launch, const void* params, bool,
                       void* stream) const override {
     // Sizes of parameters come from the code object's metadata; the runtime copies them, for a
