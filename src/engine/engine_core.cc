@@ -66,6 +66,7 @@ EngineCore::~EngineCore() {
   }
   wake_.notify_all();
   thread_.join();
+  if (options_.profiler) options_.profiler->leave_device();
 }
 
 void EngineCore::limit_vocab(std::int64_t limit) {

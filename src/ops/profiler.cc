@@ -38,7 +38,10 @@ Profiler::Mark Profiler::now(std::string_view part) {
     free_events_.pop_back();
   }
   gpu_->record(*mark.event);
-  mark.loaded_bytes = gpu_->counted_traffic().value_or(0);
+  if (gpu_->counted_traffic()) {
+    gpu_->stream().synchronize();  // what counts has no time that this could spoil
+    mark.loaded_bytes = *gpu_->counted_traffic();
+  }
   return mark;
 }
 
@@ -70,6 +73,13 @@ void Profiler::end_step() {
   marks_.clear();
   const std::lock_guard lock(mutex_);
   done_.push_back(std::exchange(step_, {}));
+}
+
+void Profiler::leave_device() {
+  abandon();
+  free_events_.clear();
+  device_ = nullptr;
+  gpu_ = nullptr;
 }
 
 void Profiler::abandon() {

@@ -51,6 +51,8 @@ class Profiler {
   void end_step();
   /// A step that failed is forgotten, and with it what came before.
   void abandon();
+  /// The device is about to go: gives back its events. What was profiled stays.
+  void leave_device();
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -69,6 +69,19 @@ TEST(Profiler, AStepThatFailedLeavesNothing) {
   EXPECT_EQ(steps[1].parts.size(), 2u);
 }
 
+TEST(Profiler, MayOutliveItsDeviceAndGoOnWithAnother) {
+  Profiler profiler;
+  for (int i = 0; i < 2; ++i) {
+    const auto device = device::open_device("cpu", 1);
+    Context context(*device, 0);
+    run_step(context, profiler, 1ms);
+    profiler.leave_device();
+  }
+  const std::vector<ProfiledStep> steps = profiler.take();
+  ASSERT_EQ(steps.size(), 2u);
+  EXPECT_FALSE(steps[1].idle_before);
+}
+
 TEST(Profiler, AContextThatIsNotProfiledTakesMarks) {
   const auto device = device::open_device("cpu", 1);
   Context context(*device, 0);
