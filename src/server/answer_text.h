@@ -26,6 +26,8 @@ struct GenerationOptions {
   std::optional<text::AnswerFormat> format;
   /// What the answer's tokens must look like; nullptr: anything.
   std::shared_ptr<const text::CompiledGrammar> grammar;
+  /// Most tokens of reasoning, for a format that has some.
+  std::optional<std::int64_t> reasoning_budget;
 };
 
 /// What one piece of an answer adds.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/grammar_constraint.h"
+#include "server/reasoning_limit.h"
 
 namespace isotope::server {
 namespace {
@@ -30,6 +31,10 @@ Generation::Generation(ServedModel& model, engine::Request request,
   if (options.grammar)
     request.constraint = constrain(
         options.grammar, ignore_eos_ ? std::vector<TokenId>() : model.engine->info().eos_ids);
+  if (options.reasoning_budget && options.format &&
+      options.format->reasoning != text::ReasoningSyntax::none)
+    request.constraint = limit_reasoning(*model.tokenizer, *options.format,
+                                         *options.reasoning_budget, std::move(request.constraint));
   ticket_ = model.engine->submit(std::move(request));
 }
 

@@ -110,32 +110,6 @@ text::GrammarExpr build(text::GrammarBuilder& builder, const OutputForm& form) {
   throw ApiError(400, fmt::format("{}: {}", form.field, error.what()), form.field);
 }
 
-/// What reasoning begins or ends with: a token, or text if the vocabulary has none for it.
-text::GrammarExpr marker_part(text::GrammarBuilder& builder, const text::Tokenizer& tokenizer,
-                              std::string_view spelling) {
-  const auto id = tokenizer.id_of(spelling);
-  return id ? builder.token(*id) : builder.literal(spelling);
-}
-
-/// The form, after the reasoning that an answer of this format begins with.
-text::GrammarExpr after_reasoning(text::GrammarBuilder& builder, const text::Tokenizer& tokenizer,
-                                  const text::AnswerFormat& format, text::GrammarExpr form) {
-  std::string_view open, close;
-  for (const auto& [marker, spelling] :
-       text::marker_spellings(format.reasoning, text::ToolCallSyntax::none)) {
-    if (marker == text::Marker::reasoning_open) open = spelling;
-    if (marker == text::Marker::reasoning_close) close = spelling;
-  }
-  const auto close_id = tokenizer.id_of(close);
-  const text::GrammarExpr reasoning =
-      close_id ? builder.text_until(*close_id) : builder.text_until(close);
-  const text::GrammarExpr lines = builder.repeat(builder.literal("\n"), 0, 2);
-  std::vector<text::GrammarExpr> parts = {reasoning, lines, form};
-  if (format.start == text::AnswerFormat::Start::expected)
-    parts.insert(parts.begin(), marker_part(builder, tokenizer, open));
-  return builder.sequence(std::move(parts));
-}
-
 }  // namespace
 
 std::optional<OutputForm> read_output_form(const RequestFields& fields) {
@@ -162,19 +136,13 @@ text::GrammarExpr add_output_form(text::GrammarBuilder& builder, const OutputFor
 void settle_output_form(const ServedModel& model, AnswerFields& answer) {
   if (!answer.form) return;
   const OutputForm& form = *answer.form;
-  const auto& format = answer.options.format;
-  const bool reasons = format && format->reasoning != text::ReasoningSyntax::none &&
-                       format->start != text::AnswerFormat::Start::content;
-  const std::string key =
-      fmt::format("{} {} {} {}", int(form.kind), reasons ? int(format->reasoning) : -1,
-                  reasons ? int(format->start) : -1, form.text);
   try {
-    answer.options.grammar = model.grammars->get(key, [&] {
-      text::GrammarBuilder builder;
-      text::GrammarExpr root = add_output_form(builder, form);
-      if (reasons) root = after_reasoning(builder, *model.tokenizer, *format, root);
-      return builder.finish(root);
-    });
+    answer.options.grammar =
+        model.grammars->get(fmt::format("form {} {}", int(form.kind), form.text), [&] {
+          text::GrammarBuilder builder;
+          const text::GrammarExpr root = add_output_form(builder, form);
+          return builder.finish(root);
+        });
   } catch (const Error& error) {
     blame(form, error);
   }

@@ -28,8 +28,9 @@ std::optional<OutputForm> read_output_form(const RequestFields& fields);
 /// The form as a part of a grammar. Errors: ApiError 400 naming the field, and the place within.
 text::GrammarExpr add_output_form(text::GrammarBuilder& builder, const OutputForm& form);
 
-/// Sets options.grammar for the form, after reasoning if options.format has some. Takes
-/// milliseconds to seconds for a form that is not in the model's cache. Errors: as add_output_form.
+/// Sets options.grammar for the form alone; answers in conversations have more in their grammars
+/// (answer_grammar.h). Takes milliseconds to seconds for a form that is not in the model's cache.
+/// Errors: as add_output_form.
 void settle_output_form(const ServedModel& model, AnswerFields& answer);
 
 }  // namespace isotope::server

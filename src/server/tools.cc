@@ -19,7 +19,9 @@ Tool read_tool(const json::value& value, std::string path) {
     function.wrong("name", fmt::format("1 to {} characters other than white space, quotes, commas "
                                        "and brackets",
                                        text::kMaxFunctionName));
-  Tool result{.name = name, .strict = function.boolean("strict").value_or(false)};
+  Tool result{.path = function.path("parameters"),
+              .name = name,
+              .strict = function.boolean("strict").value_or(false)};
   if (const json::value* parameters = function.find("parameters"))
     result.parameters = RequestFields(*parameters, function.path("parameters")).object();
   return result;

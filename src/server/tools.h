@@ -13,6 +13,7 @@ namespace isotope::server {
 constexpr std::size_t kMaxTools = 1024;
 
 struct Tool {
+  std::string path;  ///< in the request, of its parameters
   std::string name;
   json::object parameters;  ///< a JSON schema; empty: no parameters
   bool strict = false;      ///< arguments must satisfy it

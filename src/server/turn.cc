@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/answer_grammar.h"
 #include "server/api_error.h"
 #include "server/prompt.h"
 
@@ -50,10 +51,14 @@ text::AnswerFormat format_of(const ServedModel& model, const ToolUse& tools,
 std::vector<TokenId> prepare_chat(const ServedModel& model, const ModelLimits& limits,
                                   ChatRequest& request) {
   Conversation& conversation = request.conversation;
-  if (conversation.tools.must_call())
-    throw ApiError(400, "tool_choice: only \"auto\" and \"none\" are supported", "tool_choice");
+  const ToolUse tools = std::move(conversation.tools);
+  if (tools.must_call() && model.dialect.tool_calls == ToolCallSyntax::none)
+    throw ApiError(400,
+                   "tool_choice: nobody knows how this model writes calls; start the server with "
+                   "--tool-call-parser, or use \"auto\"",
+                   "tool_choice");
   const Thinking thinking = conversation.thinking;
-  text::AnswerFormat format = format_of(model, conversation.tools, thinking);
+  text::AnswerFormat format = format_of(model, tools, thinking);
   const bool add_special_tokens = conversation.add_special_tokens;
   const std::string_view field = conversation.field;
   std::string begun;
@@ -72,10 +77,11 @@ std::vector<TokenId> prepare_chat(const ServedModel& model, const ModelLimits& l
   if (thinking.enabled == false && format.reasoning == ReasoningSyntax::mistral)
     forbid_reasoning(*model.tokenizer, options.sampling);
   options.format = std::move(format);
+  options.reasoning_budget = thinking.budget;
   std::vector<TokenId> prompt = encode(model, limits, rendered, add_special_tokens, field);
   settle_max_tokens(request.answer, request.max_tokens_field, std::nullopt,
                     std::int64_t(prompt.size()), limits);
-  settle_output_form(model, request.answer);
+  options.grammar = answer_grammar(model, {*options.format, thinking, tools, request.answer.form});
   return prompt;
 }
 
