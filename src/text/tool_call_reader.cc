@@ -46,7 +46,7 @@ class HermesReader final : public ToolCallReader {
       return true;
     }
     const bool closes = state_ == State::call && marker.marker == Marker::call_close;
-    cut_ = state_ == State::call && place_ == Place::arguments && !closes;
+    cut_ = state_ == State::call && place_ == Place::arguments;
     leave();
     return closes;
   }
