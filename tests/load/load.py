@@ -249,8 +249,8 @@ class Soak:
         assert submitted == sum(grown(f"isotope:requests_{end}_total") for end in ("finished", "cancelled", "timed_out"))
         assert ends["error"] == 0 and self.outcomes["whole"] > 0
         assert resources(end)[1] <= resources(start)[1] + 2
-        if self.seconds >= 60:  # of fewer answers the 99th percentile is one that met a busy moment of the machine
-            assert health.percentile(0.99) < HEALTH_P99_SECONDS, str(health)
+        # A short run asks too seldom to tell 1 of 100.
+        assert health.percentile(0.99 if self.seconds >= 60 else 0.9) < HEALTH_P99_SECONDS, str(health)
 
 
 async def soak(port, seconds):

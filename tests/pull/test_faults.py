@@ -73,6 +73,7 @@ def kill_midway(puller, hub, number):
     deadline = time.monotonic() + 30
     while hub.sent < 8 << 20 and time.monotonic() < deadline:
         time.sleep(0.005)
+    hub.delay = 0.5  # the rest does not come before the signal does
     process.send_signal(number)
     process.communicate(timeout=30)
     assert process.returncode == -number

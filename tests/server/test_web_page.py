@@ -154,7 +154,7 @@ def test_reasoning_and_tool_calls(page, fake):
     wait_idle(page)
     assert page.inner_text(".reasoning summary").startswith("Thought for")
     page.click(".reasoning summary")
-    assert page.inner_text(".reasoning .markdown") == "Let me think more"
+    wait_until(page, "document.querySelector('.reasoning .markdown').innerText === 'Let me think more'")
     call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": '}}
     fake.answer(
         delta(tool_calls=[call]),
