@@ -3,6 +3,7 @@ import hashlib
 import os
 import pathlib
 import random
+import signal
 import subprocess
 
 import hub_server
@@ -37,7 +38,9 @@ class Puller:
 
     def start(self, *arguments, verb="pull", prefix=(), **env):
         command = [*prefix, BINARY, verb, *arguments]
-        return subprocess.Popen(command, env=self.env | env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # Who starts tests in the background has SIGINT ignored, and so would the program.
+        return subprocess.Popen(command, env=self.env | env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
 
     def run(self, *arguments, timeout=60, **options):
         process = self.start(*arguments, **options)
