@@ -15,6 +15,7 @@
 #include "cli/bench/write_file.h"
 #include "cli/model_flags.h"
 #include "cli/progress.h"
+#include "cli/random_requests.h"
 #include "models/model.h"
 #include "ops/bandwidth/bandwidth.h"
 #include "weights/config.h"
@@ -59,38 +60,23 @@ class Bench {
   }
 
  private:
-  engine::Engine::Ticket submit() {
-    std::uniform_int_distribution<TokenId> token(0, TokenId(engine_.info().vocab_size - 1));
-    engine::Request request{.id = "bench"};
-    for (std::int64_t i = 0; i < flags_.input_len; ++i) request.prompt.push_back(token(random_));
-    request.params.temperature = 0;
-    request.params.ignore_eos = true;
-    request.params.max_tokens = flags_.output_len;
-    return engine_.submit(std::move(request));
-  }
-
   /// The end of a request; `tokens`: when each of its tokens came. Tokens that came at once share
   /// the time since those before them.
   static engine::RequestTimes wait(const engine::Engine::Ticket& ticket, Times* tokens = nullptr) {
-    for (;;) {
-      const engine::Progress progress = ticket.answer->wait();
-      if (tokens) {
-        const auto now = progress.times.last_token;
-        const auto count = std::int64_t(progress.tokens.size());
-        const auto before = tokens->empty() ? now : tokens->back();
-        for (std::int64_t i = 1; i <= count; ++i)
-          tokens->push_back(before + (now - before) * i / count);
-      }
-      if (!progress.finished) continue;
-      if (progress.finished == engine::FinishReason::error)
-        fail(ErrorCode::internal, "a request failed: {}", progress.error);
-      return progress.times;
-    }
+    return wait_for_end(ticket, [tokens](const engine::Progress& progress) {
+      if (!tokens) return;
+      const auto now = progress.times.last_token;
+      const auto count = std::int64_t(progress.tokens.size());
+      const auto before = tokens->empty() ? now : tokens->back();
+      for (std::int64_t i = 1; i <= count; ++i)
+        tokens->push_back(before + (now - before) * i / count);
+    });
   }
 
   void run(std::int64_t batch, Samples& samples) {
     std::vector<engine::Engine::Ticket> tickets;
-    for (std::int64_t i = 0; i < batch; ++i) tickets.push_back(submit());
+    for (std::int64_t i = 0; i < batch; ++i)
+      tickets.push_back(submit_random(engine_, random_, flags_.input_len, flags_.output_len));
     // The first request decodes in every step that any other does, so its tokens tell the steps.
     Times steps;
     std::vector<engine::RequestTimes> times = {wait(tickets[0], &steps)};

@@ -4,15 +4,17 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <boost/json/serialize.hpp>
-#include <fstream>
 #include <iostream>
 #include <random>
 #include <utility>
 
+#include "cli/bench/write_file.h"
 #include "cli/commands.h"
 #include "cli/model_flags.h"
 #include "cli/profile_report.h"
 #include "cli/progress.h"
+#include "cli/random_requests.h"
+#include "cli/resolve_model.h"
 #include "device/gpu.h"
 #include "models/model.h"
 #include "ops/bandwidth/bandwidth.h"
@@ -43,10 +45,11 @@ class Run {
   /// last, when all others decode too.
   double once() {
     std::vector<engine::Engine::Ticket> tickets;
-    for (std::int64_t i = 0; i < flags_.batch_size; ++i) tickets.push_back(submit());
+    for (std::int64_t i = 0; i < flags_.batch_size; ++i)
+      tickets.push_back(submit_random(engine_, random_, flags_.input_len, flags_.output_len));
     engine::RequestTimes last;
     for (const engine::Engine::Ticket& ticket : tickets) {
-      const engine::RequestTimes times = wait(ticket);
+      const engine::RequestTimes times = wait_for_end(ticket);
       if (times.first_token >= last.first_token) last = times;
     }
     const std::chrono::duration<double> time = last.last_token - last.first_token;
@@ -54,25 +57,6 @@ class Run {
   }
 
  private:
-  engine::Engine::Ticket submit() {
-    std::uniform_int_distribution<TokenId> token(0, TokenId(engine_.info().vocab_size - 1));
-    engine::Request request{.id = "profile"};
-    for (std::int64_t i = 0; i < flags_.input_len; ++i) request.prompt.push_back(token(random_));
-    request.params.temperature = 0;
-    request.params.ignore_eos = true;
-    request.params.max_tokens = flags_.output_len;
-    return engine_.submit(std::move(request));
-  }
-
-  static engine::RequestTimes wait(const engine::Engine::Ticket& ticket) {
-    for (;;) {
-      const engine::Progress progress = ticket.answer->wait();
-      if (progress.finished == engine::FinishReason::error)
-        fail(ErrorCode::internal, "a request failed: {}", progress.error);
-      if (progress.finished) return progress.times;
-    }
-  }
-
   engine::Engine& engine_;
   const ProfileFlags& flags_;
   std::mt19937_64 random_{1};
@@ -173,17 +157,6 @@ void check(const ProfileFlags& flags) {
          flags.output_len);
 }
 
-void write_file(const std::string& path, std::string_view flag, const std::string& text) {
-  if (path == "-") {
-    std::cout << text << "\n";
-    return;
-  }
-  std::ofstream file(path);
-  file << text << "\n";
-  file.close();
-  if (!file) fail(ErrorCode::invalid_argument, "{} {}: cannot be written", flag, path);
-}
-
 std::vector<Profile> make_profiles(const engine::Engine& engine, const ProfileFlags& flags,
                                    const Steps& steps, double plain_seconds) {
   std::vector<Profile> profiles;
@@ -269,11 +242,16 @@ int run_profile(const ProfileFlags& flags) {
   const Steps steps = measure_profiled(run, *profiler, flags);
   const std::vector<Profile> profiles = make_profiles(engine, flags, steps, plain);
   if (flags.json != "-") print(flags, engine.info(), measured, profiles);
-  if (!flags.json.empty())
-    write_file(flags.json, "--json",
-               json::serialize(report(flags, engine.info(), measured, profiles)));
+  if (!flags.json.empty()) {
+    const std::string text =
+        json::serialize(report(flags, engine.info(), measured, profiles)) + "\n";
+    if (flags.json == "-")
+      std::cout << text;
+    else
+      write_file(flags.json, text, "--json");
+  }
   if (!flags.trace.empty())
-    write_file(flags.trace, "--trace", chrome_trace(steps, engine.info().device));
+    write_file(flags.trace, chrome_trace(steps, engine.info().device) + "\n", "--trace");
   return 0;
 }
 
@@ -302,9 +280,10 @@ void add_profile(CLI::App& app, Action& action) {
   const auto flags = std::make_shared<ProfileFlags>();
   command
       .add_option("--model,-m", flags->engine.model,
-                  "A model's folder; with --load-format dummy its config.json will do")
+                  "A model's folder, or org/name at the hub; with --load-format dummy a "
+                  "config.json will do")
       ->required()
-      ->type_name("DIR|FILE");
+      ->type_name("DIR|FILE|ORG/NAME");
   command.add_option("--batch-size", flags->batch_size, "Requests at a time")
       ->capture_default_str()
       ->check(CLI::Range(1, 512));
@@ -330,7 +309,10 @@ void add_profile(CLI::App& app, Action& action) {
   add_engine_flags(command, flags->engine);
   command.callback([flags, &command, &action] {
     flags->max_num_seqs_given = command.count("--max-num-seqs") > 0;
-    action = [flags] { return run_profile(*flags); };
+    action = [flags] {
+      flags->engine.model = resolve_model(flags->engine.model);
+      return run_profile(*flags);
+    };
   });
 }
 
