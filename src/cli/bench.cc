@@ -7,7 +7,9 @@
 #include "cli/bench_serve.h"
 #include "cli/bench_throughput.h"
 #include "cli/commands.h"
+#include "cli/measured_engine.h"
 #include "cli/model_flags.h"
+#include "cli/report_file.h"
 #include "cli/resolve_model.h"
 
 namespace isotope::cli {
@@ -21,34 +23,18 @@ Examples:
   isotope bench latency --model DIR --batch-size 1,8,32
   isotope bench latency --model DIR/config.json --load-format dummy --device hip)");
   const auto flags = std::make_shared<LatencyFlags>();
-  command
-      .add_option("--model,-m", flags->engine.model,
-                  "A model's folder, or org/name at the hub; with --load-format dummy a "
-                  "config.json will do")
-      ->required()
-      ->type_name("DIR|FILE|ORG/NAME");
+  add_measured_model_flag(command, flags->engine);
   command.add_option("--batch-size", flags->batch_sizes, "Requests at a time, such as 1,8,32")
       ->delimiter(',')
       ->capture_default_str();
-  command.add_option("--input-len", flags->input_len, "Tokens of each prompt")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  command.add_option("--output-len", flags->output_len, "Tokens of each answer")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  command.add_option("--num-iters", flags->num_iters, "Measured repetitions")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+  flags->requests.add_to(command);
   command.add_option("--warmup", flags->warmup, "Repetitions before these")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
-  command
-      .add_option("--json", flags->json,
-                  "Also write the figures to a file (-: to standard output instead of the table)")
-      ->type_name("FILE");
+  add_report_flag(command, flags->json);
   add_engine_flags(command, flags->engine);
   command.callback([flags, &command, &action] {
-    flags->max_num_seqs_given = command.count("--max-num-seqs") > 0;
+    flags->requests.max_num_seqs_given = command.count("--max-num-seqs") > 0;
     action = [flags] {
       flags->engine.model = resolve_model(flags->engine.model);
       return run_latency(*flags);
@@ -66,22 +52,14 @@ Examples:
   const auto flags = std::make_shared<ThroughputFlags>();
   flags->dataset.num_prompts = 100;
   flags->dataset.input_len = 512;
-  command
-      .add_option("--model,-m", flags->engine.model,
-                  "A model's folder, or org/name at the hub; with --load-format dummy a "
-                  "config.json will do")
-      ->required()
-      ->type_name("DIR|FILE|ORG/NAME");
+  add_measured_model_flag(command, flags->engine);
   add_dataset_flags(command, flags->dataset);
   command.add_option("--temperature", flags->temperature, "0: always the likeliest token")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 100.0));
   command.add_flag("--ignore-eos,!--no-ignore-eos", flags->ignore_eos,
                    "Answers have their full length (default: on)");
-  command
-      .add_option("--json", flags->json,
-                  "Also write the figures to a file (-: to standard output instead of the table)")
-      ->type_name("FILE");
+  add_report_flag(command, flags->json);
   add_engine_flags(command, flags->engine);
   command.callback([flags, &action] {
     flags->dataset.seed = flags->engine.seed;
@@ -180,10 +158,7 @@ void add_figure_flags(CLI::App& command, BenchServeFlags& flags) {
       ->check(CLI::IsMember({"choices", "text"}))
       ->capture_default_str();
   command.add_option("--label", flags.label, "Title of the results");
-  command
-      .add_option("--json,--save-result", flags.json,
-                  "Also write the figures to a file (-: to standard output instead of tables)")
-      ->type_name("FILE");
+  add_report_flag(command, flags.json, "--json,--save-result");
   command.add_flag("--save-detailed", flags.save_detailed,
                    "Add each request's times and text to the JSON");
   command.add_option("--plot", flags.plots, "Write latency over throughput as .svg or .html")

@@ -4,18 +4,15 @@
 
 #include <algorithm>
 #include <boost/json/array.hpp>
-#include <boost/json/serialize.hpp>
 #include <chrono>
-#include <iostream>
 #include <numeric>
 #include <random>
 
 #include "base/json.h"
 #include "cli/bench/statistics.h"
-#include "cli/bench/write_file.h"
 #include "cli/model_flags.h"
-#include "cli/progress.h"
 #include "cli/random_requests.h"
+#include "cli/report_file.h"
 #include "models/model.h"
 #include "ops/bandwidth/bandwidth.h"
 #include "weights/config.h"
@@ -50,12 +47,12 @@ class Bench {
       run(batch, ignored);
     }
     Samples samples;
-    for (std::int64_t i = 0; i < flags_.num_iters; ++i) run(batch, samples);
+    for (std::int64_t i = 0; i < flags_.requests.num_iters; ++i) run(batch, samples);
     if (samples.steps.empty())
       fail(ErrorCode::invalid_argument,
            "--output-len {}: a batch of {} has no step in which all of its requests decode; give a "
            "longer one",
-           flags_.output_len, batch);
+           flags_.requests.output_len, batch);
     return samples;
   }
 
@@ -76,7 +73,8 @@ class Bench {
   void run(std::int64_t batch, Samples& samples) {
     std::vector<engine::Engine::Ticket> tickets;
     for (std::int64_t i = 0; i < batch; ++i)
-      tickets.push_back(submit_random(engine_, random_, flags_.input_len, flags_.output_len));
+      tickets.push_back(
+          submit_random(engine_, random_, flags_.requests.input_len, flags_.requests.output_len));
     // The first request decodes in every step that any other does, so its tokens tell the steps.
     Times steps;
     std::vector<engine::RequestTimes> times = {wait(tickets[0], &steps)};
@@ -101,7 +99,7 @@ class Bench {
       context += double(std::count_if(steps.begin(), steps.end(), [&](Clock::time_point step) {
         return step >= request.first_token && step <= all_decode;
       }));
-    samples.contexts.push_back(double(flags_.input_len) + context / double(batch) +
+    samples.contexts.push_back(double(flags_.requests.input_len) + context / double(batch) +
                                double(timed) / 2);
   }
 
@@ -138,7 +136,7 @@ LatencyResult summarize(const Samples& samples, std::int64_t batch, const Latenc
   const double kv_token = double(info.kv_bytes) / double(info.num_kv_blocks * info.block_size);
   result.step_bytes =
       double(info.streamed_weight_bytes) + double(batch) * result.mean_context * kv_token;
-  result.prefill_flops = prefill_flops(model, batch, flags.input_len);
+  result.prefill_flops = prefill_flops(model, batch, flags.requests.input_len);
   return result;
 }
 
@@ -194,7 +192,7 @@ void print_head(const LatencyFlags& flags, const engine::EngineInfo& info, doubl
       info.device, flags.engine.model.string(),
       format_bytes(info.weight_bytes + info.host_weight_bytes),
       format_bytes(info.streamed_weight_bytes), info.kv_dtype, info.num_kv_blocks * info.block_size,
-      flags.input_len, flags.output_len);
+      flags.requests.input_len, flags.requests.output_len);
   fmt::print("streaming-read bandwidth of this run: {:.1f} GB/s\n", bandwidth * 1e-9);
   fmt::print("start: {:.2f} s (weights {:.2f} s", start.total_seconds, start.load_seconds);
   if (start.kernels > 0)
@@ -220,22 +218,10 @@ void print_row(const LatencyResult& result, double bandwidth) {
 }
 
 void check(const LatencyFlags& flags) {
-  if (flags.output_len < 3)
-    fail(ErrorCode::invalid_argument, "--output-len {}: at least 3 tokens are needed to time steps",
-         flags.output_len);
+  flags.requests.check();
   for (const std::int64_t batch : flags.batch_sizes)
     if (batch < 1 || batch > 512)
       fail(ErrorCode::invalid_argument, "--batch-size {}: expected numbers from 1 to 512", batch);
-}
-
-engine::EngineOptions engine_options(const LatencyFlags& flags) {
-  engine::EngineOptions options = flags.engine;
-  const std::int64_t largest =
-      *std::max_element(flags.batch_sizes.begin(), flags.batch_sizes.end());
-  if (!flags.max_num_seqs_given || options.max_num_seqs < largest) options.max_num_seqs = largest;
-  if (options.max_model_len == 0) options.max_model_len = flags.input_len + flags.output_len;
-  options.prefix_caching = false;
-  return options;
 }
 
 }  // namespace
@@ -243,23 +229,19 @@ engine::EngineOptions engine_options(const LatencyFlags& flags) {
 int run_latency(const LatencyFlags& flags) {
   check(flags);
   const double bandwidth = measure_bandwidth(flags);
-  engine::EngineOptions options = engine_options(flags);
-  ProgressBar bar("Starting");
-  options.progress = [&bar](std::int64_t done, std::int64_t total, std::string_view what) {
-    bar.update(done, total, what);
-  };
-  engine::Engine engine(options);
-  bar.finish();
-  const engine::EngineInfo& info = engine.info();
+  const std::int64_t largest =
+      *std::max_element(flags.batch_sizes.begin(), flags.batch_sizes.end());
+  const auto engine = start_engine(flags.requests.engine_options(flags.engine, largest));
+  const engine::EngineInfo& info = engine->info();
   const models::ModelInfo model =
-      models::plan_model(weights::read_model_config(options.model), {}).info;
+      models::plan_model(weights::read_model_config(flags.engine.model), {}).info;
 
   const bool table = flags.json != "-";
   if (table) print_head(flags, info, bandwidth);
   json::array results;
   for (const std::int64_t batch : flags.batch_sizes) {
     const LatencyResult result =
-        summarize(Bench(engine, flags).measure(batch), batch, flags, info, model);
+        summarize(Bench(*engine, flags).measure(batch), batch, flags, info, model);
     if (table) print_row(result, bandwidth);
     results.push_back(to_json(result, bandwidth));
   }
@@ -267,15 +249,11 @@ int run_latency(const LatencyFlags& flags) {
   json::object report = to_json(info);
   report["device"] = info.device;
   report["model"] = flags.engine.model.string();
-  report["input_len"] = flags.input_len;
-  report["output_len"] = flags.output_len;
+  report["input_len"] = flags.requests.input_len;
+  report["output_len"] = flags.requests.output_len;
   report["read_bytes_per_s"] = bandwidth;
   report["results"] = std::move(results);
-  if (!table) {
-    std::cout << json::serialize(report) << "\n";
-    return 0;
-  }
-  write_file(flags.json, json::serialize(report) + "\n", "--json");
+  write_report(report, flags.json);
   return 0;
 }
 

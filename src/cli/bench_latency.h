@@ -5,16 +5,16 @@
 #include <string>
 #include <vector>
 
-#include "engine/engine.h"
+#include "cli/measured_engine.h"
 
 namespace isotope::cli {
 
 struct LatencyFlags {
   engine::EngineOptions engine;
+  MeasuredRequests requests;
   std::vector<std::int64_t> batch_sizes = {1};
-  std::int64_t input_len = 512, output_len = 64, num_iters = 3, warmup = 1;
+  std::int64_t warmup = 1;
   std::string json;  ///< a file; "-": standard output, instead of the table
-  bool max_num_seqs_given = false;
 };
 
 /// What one batch size gave. Times in seconds.

@@ -9,17 +9,17 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
-#include <iostream>
 #include <limits>
 #include <memory>
 
 #include "base/error.h"
 #include "cli/bench/dataset_flags.h"
+#include "cli/bench/json_request.h"
 #include "cli/bench/latency_plot.h"
 #include "cli/bench/schedule.h"
 #include "cli/bench/serve_report.h"
-#include "cli/bench/write_file.h"
 #include "cli/progress.h"
+#include "cli/report_file.h"
 
 namespace isotope::cli {
 namespace {
@@ -97,7 +97,7 @@ class BenchServe {
       load_.http.api_key = key;
     load_.token_events = flags.token_events == "text" ? TokenEvents::text : TokenEvents::choices;
     load_.keep_text = flags.save_detailed || tokenizer_;
-    model_ = flags.model.empty() ? first_model(load_) : flags.model;
+    model_ = flags.model.empty() ? find_listed_model(load_.url, load_.http, "").id : flags.model;
     report_ = {.base_url = base,
                .endpoint = flags.endpoint,
                .model = model_,
@@ -236,10 +236,7 @@ class BenchServe {
         for (const ServePoint& point : points_) results.push_back(to_json(point, report_));
         result = json::object{{"results", std::move(results)}};
       }
-      if (flags_.json == "-")
-        std::cout << json::serialize(result) << "\n";
-      else
-        write_file(flags_.json, json::serialize(result) + "\n", "--json");
+      write_report(result, flags_.json);
     }
     for (const std::string& plot : flags_.plots) write_file(plot, plot_text(plot), "--plot");
   }

@@ -3,17 +3,16 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <boost/json/serialize.hpp>
 #include <filesystem>
-#include <iostream>
 #include <thread>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "cli/bench/dataset_flags.h"
-#include "cli/bench/write_file.h"
+#include "cli/measured_engine.h"
 #include "cli/model_flags.h"
 #include "cli/progress.h"
+#include "cli/report_file.h"
 #include "cli/terminal_answer.h"
 
 namespace isotope::cli {
@@ -166,23 +165,12 @@ void print_table(const Throughput& result, const ThroughputFlags& flags,
 
 int run_throughput(const ThroughputFlags& flags) {
   Dataset dataset = load_dataset(flags);
-  engine::EngineOptions options = flags.engine;
-  ProgressBar bar("Starting");
-  options.progress = [&bar](std::int64_t done, std::int64_t total, std::string_view what) {
-    bar.update(done, total, what);
-  };
-  engine::Engine engine(options);
-  bar.finish();
-  if (dataset.prompts.empty()) dataset = random_tokens(flags.dataset, engine.info().vocab_size);
-  const Throughput result = ThroughputRun(engine, flags).measure(dataset.prompts);
+  const auto engine = start_engine(flags.engine);
+  if (dataset.prompts.empty()) dataset = random_tokens(flags.dataset, engine->info().vocab_size);
+  const Throughput result = ThroughputRun(*engine, flags).measure(dataset.prompts);
   if (result.requests == 0) fail(ErrorCode::cancelled, "interrupted before a request had ended");
-  const std::string report = json::serialize(to_json(result, flags, engine.info()));
-  if (flags.json == "-") {
-    std::cout << report << "\n";
-  } else {
-    print_table(result, flags, engine.info());
-    if (!flags.json.empty()) write_file(flags.json, report + "\n", "--json");
-  }
+  if (flags.json != "-") print_table(result, flags, engine->info());
+  write_report(to_json(result, flags, engine->info()), flags.json);
   return result.interrupted ? 130 : 0;
 }
 

@@ -5,16 +5,10 @@
 #include "cli/eval/compare.h"
 #include "cli/eval/gsm8k.h"
 #include "cli/eval/perplexity.h"
+#include "cli/report_file.h"
 
 namespace isotope::cli {
 namespace {
-
-void add_json(CLI::App& command, std::string& json) {
-  command
-      .add_option("--json", json,
-                  "Also write the figures to a file (-: to standard output instead of the table)")
-      ->type_name("FILE");
-}
 
 void add_gsm8k(CLI::App& eval, Action& action) {
   CLI::App& command = *eval.add_subcommand(
@@ -48,7 +42,7 @@ docs/evaluation.md defines the scores.)");
       ->type_name("FILE");
   command.add_flag("--resume", flags->resume,
                    "Go on with the run in --output; its settings must be the same");
-  add_json(command, flags->json);
+  add_report_flag(command, flags->json);
   command.callback([flags, &action] { action = [flags] { return run_gsm8k(*flags); }; });
 }
 
@@ -75,7 +69,7 @@ Example:
   command
       .add_option("--output", flags->output, "New file for each window's figures, as JSON lines")
       ->type_name("FILE");
-  add_json(command, flags->json);
+  add_report_flag(command, flags->json);
   command.callback([flags, &action] { action = [flags] { return run_perplexity(*flags); }; });
 }
 
@@ -95,7 +89,7 @@ difference per token with its standard error over windows, and a bootstrap inter
       .add_option("--show-flips", flags->show_flips,
                   "GSM8K: show so many answers whose verdicts differ")
       ->check(CLI::NonNegativeNumber);
-  add_json(command, flags->json);
+  add_report_flag(command, flags->json);
   command.callback([flags, &action] { action = [flags] { return run_compare(*flags); }; });
 }
 

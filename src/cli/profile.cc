@@ -3,17 +3,15 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <boost/json/serialize.hpp>
-#include <iostream>
 #include <random>
 #include <utility>
 
-#include "cli/bench/write_file.h"
 #include "cli/commands.h"
+#include "cli/measured_engine.h"
 #include "cli/model_flags.h"
 #include "cli/profile_report.h"
-#include "cli/progress.h"
 #include "cli/random_requests.h"
+#include "cli/report_file.h"
 #include "cli/resolve_model.h"
 #include "device/gpu.h"
 #include "models/model.h"
@@ -32,9 +30,9 @@ constexpr double kSimulatedBandwidth = 640e9;
 
 struct ProfileFlags {
   engine::EngineOptions engine;
-  std::int64_t batch_size = 1, input_len = 512, output_len = 32, num_iters = 3;
+  MeasuredRequests requests{.output_len = 32};
+  std::int64_t batch_size = 1;
   std::string phase = "both", json, trace;
-  bool max_num_seqs_given = false;
 };
 
 class Run {
@@ -46,14 +44,15 @@ class Run {
   double once() {
     std::vector<engine::Engine::Ticket> tickets;
     for (std::int64_t i = 0; i < flags_.batch_size; ++i)
-      tickets.push_back(submit_random(engine_, random_, flags_.input_len, flags_.output_len));
+      tickets.push_back(
+          submit_random(engine_, random_, flags_.requests.input_len, flags_.requests.output_len));
     engine::RequestTimes last;
     for (const engine::Engine::Ticket& ticket : tickets) {
       const engine::RequestTimes times = wait_for_end(ticket);
       if (times.first_token >= last.first_token) last = times;
     }
     const std::chrono::duration<double> time = last.last_token - last.first_token;
-    return time.count() / double(flags_.output_len - 1);
+    return time.count() / double(flags_.requests.output_len - 1);
   }
 
  private:
@@ -80,7 +79,7 @@ Phase decode_steps(const Steps& all, const ProfileFlags& flags) {
     context = decodes ? context + 1 : 0;
     if (decodes && !first) {
       phase.steps.push_back(step);
-      keys += double(flags.batch_size) * double(flags.input_len + context);
+      keys += double(flags.batch_size) * double(flags.requests.input_len + context);
     }
     first = !decodes;
   }
@@ -101,10 +100,10 @@ Phase prefill_steps(const Steps& all, const ProfileFlags& flags) {
     phase.steps.back().idle_before.reset();  // waiting for requests
     rows += double(step.rows);
     for (std::int64_t left = step.rows; left > 0;) {
-      const std::int64_t count = std::min(left, flags.input_len - done);
+      const std::int64_t count = std::min(left, flags.requests.input_len - done);
       keys += double(done + count);
       pairs += double(count) * (double(done) + double(count + 1) / 2);
-      done = (done + count) % flags.input_len;
+      done = (done + count) % flags.requests.input_len;
       logits += done == 0;
       left -= count;
     }
@@ -142,19 +141,9 @@ Measured measure_ceilings(const ProfileFlags& flags) {
 
 engine::EngineOptions engine_options(const ProfileFlags& flags,
                                      std::shared_ptr<ops::Profiler> profiler) {
-  engine::EngineOptions options = flags.engine;
-  if (!flags.max_num_seqs_given || options.max_num_seqs < flags.batch_size)
-    options.max_num_seqs = flags.batch_size;
-  if (options.max_model_len == 0) options.max_model_len = flags.input_len + flags.output_len;
-  options.prefix_caching = false;
+  engine::EngineOptions options = flags.requests.engine_options(flags.engine, flags.batch_size);
   options.profiler = std::move(profiler);
   return options;
-}
-
-void check(const ProfileFlags& flags) {
-  if (flags.output_len < 3)
-    fail(ErrorCode::invalid_argument, "--output-len {}: at least 3 tokens are needed to time steps",
-         flags.output_len);
 }
 
 std::vector<Profile> make_profiles(const engine::Engine& engine, const ProfileFlags& flags,
@@ -163,8 +152,9 @@ std::vector<Profile> make_profiles(const engine::Engine& engine, const ProfileFl
   if (flags.phase != "decode") {
     const Phase phase = prefill_steps(steps, flags);
     profiles.push_back(make_profile("prefill", phase.steps, engine.work(phase.shape)));
-    profiles.back().what = fmt::format("prompts of {} tokens, {} at a time, {} rows a step",
-                                       flags.input_len, flags.batch_size, phase.shape.rows);
+    profiles.back().what =
+        fmt::format("prompts of {} tokens, {} at a time, {} rows a step", flags.requests.input_len,
+                    flags.batch_size, phase.shape.rows);
   }
   if (flags.phase != "prefill") {
     const Phase phase = decode_steps(steps, flags);
@@ -172,7 +162,7 @@ std::vector<Profile> make_profiles(const engine::Engine& engine, const ProfileFl
       fail(ErrorCode::invalid_argument,
            "--output-len {}: a batch of {} has no step in which all of its requests decode; give a "
            "longer one",
-           flags.output_len, flags.batch_size);
+           flags.requests.output_len, flags.batch_size);
     profiles.push_back(make_profile("decode", phase.steps, engine.work(phase.shape)));
     profiles.back().what =
         fmt::format("batch {}, context {}", flags.batch_size, phase.shape.keys / flags.batch_size);
@@ -186,13 +176,13 @@ double measure_plain(Run& run, const ProfileFlags& flags, bool simulated) {
   if (simulated) return 0;
   run.once();
   double sum = 0;
-  for (std::int64_t i = 0; i < flags.num_iters; ++i) sum += run.once();
-  return sum / double(flags.num_iters);
+  for (std::int64_t i = 0; i < flags.requests.num_iters; ++i) sum += run.once();
+  return sum / double(flags.requests.num_iters);
 }
 
 Steps measure_profiled(Run& run, ops::Profiler& profiler, const ProfileFlags& flags) {
   profiler.enable(true);
-  for (std::int64_t i = 0; i < flags.num_iters; ++i) run.once();
+  for (std::int64_t i = 0; i < flags.requests.num_iters; ++i) run.once();
   profiler.enable(false);
   return profiler.take();
 }
@@ -227,31 +217,19 @@ void print(const ProfileFlags& flags, const engine::EngineInfo& info, const Meas
 }
 
 int run_profile(const ProfileFlags& flags) {
-  check(flags);
+  flags.requests.check();
   const Measured measured = measure_ceilings(flags);
   const auto profiler = std::make_shared<ops::Profiler>();
-  ProgressBar bar("Starting");
-  engine::EngineOptions options = engine_options(flags, profiler);
-  options.progress = [&bar](std::int64_t done, std::int64_t total, std::string_view what) {
-    bar.update(done, total, what);
-  };
-  engine::Engine engine(options);
-  bar.finish();
-  Run run(engine, flags);
+  const auto engine = start_engine(engine_options(flags, profiler));
+  Run run(*engine, flags);
   const double plain = measure_plain(run, flags, measured.simulated);
   const Steps steps = measure_profiled(run, *profiler, flags);
-  const std::vector<Profile> profiles = make_profiles(engine, flags, steps, plain);
-  if (flags.json != "-") print(flags, engine.info(), measured, profiles);
-  if (!flags.json.empty()) {
-    const std::string text =
-        json::serialize(report(flags, engine.info(), measured, profiles)) + "\n";
-    if (flags.json == "-")
-      std::cout << text;
-    else
-      write_file(flags.json, text, "--json");
-  }
+  const std::vector<Profile> profiles = make_profiles(*engine, flags, steps, plain);
+  if (flags.json != "-") print(flags, engine->info(), measured, profiles);
+  if (!flags.json.empty())
+    write_report(report(flags, engine->info(), measured, profiles), flags.json);
   if (!flags.trace.empty())
-    write_file(flags.trace, chrome_trace(steps, engine.info().device) + "\n", "--trace");
+    write_file(flags.trace, chrome_trace(steps, engine->info().device) + "\n", "--trace");
   return 0;
 }
 
@@ -278,37 +256,21 @@ void add_profile(CLI::App& app, Action& action) {
       "profile", "Show where the time of a step goes, part by part, against the device's ceilings");
   command.footer(kExplanation);
   const auto flags = std::make_shared<ProfileFlags>();
-  command
-      .add_option("--model,-m", flags->engine.model,
-                  "A model's folder, or org/name at the hub; with --load-format dummy a "
-                  "config.json will do")
-      ->required()
-      ->type_name("DIR|FILE|ORG/NAME");
+  add_measured_model_flag(command, flags->engine);
   command.add_option("--batch-size", flags->batch_size, "Requests at a time")
       ->capture_default_str()
       ->check(CLI::Range(1, 512));
-  command.add_option("--input-len", flags->input_len, "Tokens of each prompt")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  command.add_option("--output-len", flags->output_len, "Tokens of each answer")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  command.add_option("--num-iters", flags->num_iters, "Profiled repetitions")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+  flags->requests.add_to(command);
   command.add_option("--phase", flags->phase, "What to show")
       ->check(CLI::IsMember({"decode", "prefill", "both"}))
       ->capture_default_str();
-  command
-      .add_option("--json", flags->json,
-                  "Also write the figures to a file (-: to standard output instead of the tables)")
-      ->type_name("FILE");
+  add_report_flag(command, flags->json);
   command
       .add_option("--trace", flags->trace, "Also write every part of every step as a Chrome trace")
       ->type_name("FILE");
   add_engine_flags(command, flags->engine);
   command.callback([flags, &command, &action] {
-    flags->max_num_seqs_given = command.count("--max-num-seqs") > 0;
+    flags->requests.max_num_seqs_given = command.count("--max-num-seqs") > 0;
     action = [flags] {
       flags->engine.model = resolve_model(flags->engine.model);
       return run_profile(*flags);

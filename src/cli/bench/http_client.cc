@@ -217,6 +217,11 @@ void HttpClient::interrupt() {
 }
 
 asio::awaitable<void> HttpClient::watch() {
+  watch_stopped_ = false;  // now, and not when it is its turn to run: it may be stopped before
+  return watch_until_stopped();
+}
+
+asio::awaitable<void> HttpClient::watch_until_stopped() {
   while (!watch_stopped_ && options_.silence.count() > 0) {
     watch_timer_.expires_after(std::chrono::milliseconds(200));
     co_await watch_timer_.async_wait(kTuple);

@@ -49,13 +49,14 @@ class HttpClient {
 
   /// Ends all exchanges under way; they return "interrupted".
   void interrupt();
-  /// Ends those that are silent for too long; runs until stop_watching().
+  /// Ends those that are silent for too long; runs until the next stop_watching().
   asio::awaitable<void> watch();
   void stop_watching();
 
  private:
   class Connection;
 
+  asio::awaitable<void> watch_until_stopped();
   std::unique_ptr<Connection> take_idle();
   asio::awaitable<std::string> connect(Connection& connection);
   asio::awaitable<std::string> send_and_read(Connection& connection, std::string_view request,

@@ -5,15 +5,11 @@
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/json/array.hpp>
 #include <csignal>
 
 #include "base/error.h"
-#include "base/json.h"
-#include "cli/bench/answer_event.h"
 #include "cli/bench/answer_stream.h"
 #include "cli/bench/statistics.h"
 
@@ -165,23 +161,6 @@ class LoadRun {
   bool all_sent_ = false, ended_everything_ = false;
 };
 
-/// A short answer as a whole.
-class WholeAnswer final : public ResponseSink {
- public:
-  void head(int status, std::string_view, std::string_view) override { status_ = status; }
-  void body(std::string_view bytes, Clock::time_point) override {
-    text_ += bytes;
-    if (text_.size() > kMaxBytes) fail(ErrorCode::corrupt_data, "more than {} bytes", kMaxBytes);
-  }
-  int status() const { return status_; }
-  const std::string& text() const { return text_; }
-
- private:
-  static constexpr std::size_t kMaxBytes = 1 << 20;
-  int status_ = 0;
-  std::string text_;
-};
-
 }  // namespace
 
 LoadResult run_load(const LoadOptions& options, const std::vector<std::string>& bodies,
@@ -189,31 +168,6 @@ LoadResult run_load(const LoadOptions& options, const std::vector<std::string>& 
   ISOTOPE_ASSERT(bodies.size() == due.size());
   allow_many_files();
   return LoadRun(options, bodies, due).run();
-}
-
-std::string first_model(const LoadOptions& options) {
-  asio::io_context io(1);
-  HttpClient client(io, options.url, options.http);
-  WholeAnswer answer;
-  std::string wrong;
-  const std::string target = join_target(options.url, "/v1/models");
-  const auto ask = [&]() -> asio::awaitable<void> {
-    wrong = co_await client.exchange("GET", target, "", answer);
-    client.stop_watching();
-  };
-  asio::co_spawn(io, client.watch(), asio::detached);
-  asio::co_spawn(io, ask(), asio::detached);
-  io.run();
-  const std::string where = fmt::format("GET http://{}{}", options.url.authority(), target);
-  if (!wrong.empty()) fail(ErrorCode::unavailable, "{}: {}; does the server run?", where, wrong);
-  if (answer.status() != 200)
-    fail(ErrorCode::unavailable, "{}: HTTP {}: {}; name the model with --model", where,
-         answer.status(), error_message(answer.text()));
-  const json::value value = parse_json(answer.text(), where);
-  const json::value* data = value.is_object() ? value.get_object().if_contains("data") : nullptr;
-  if (!data || !data->is_array() || data->get_array().empty())
-    fail(ErrorCode::unavailable, "{}: lists no model; name it with --model", where);
-  return JsonFields(data->get_array()[0], where).string("id");
 }
 
 }  // namespace isotope::cli

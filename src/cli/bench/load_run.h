@@ -55,7 +55,4 @@ struct LoadResult {
 LoadResult run_load(const LoadOptions& options, const std::vector<std::string>& bodies,
                     const std::vector<double>& due);
 
-/// The first model that GET /v1/models lists. Errors: unavailable saying what came instead.
-std::string first_model(const LoadOptions& options);
-
 }  // namespace isotope::cli

@@ -13,6 +13,7 @@
 #include "cli/eval/paired_tests.h"
 #include "cli/eval/perplexity_record.h"
 #include "cli/eval/result_log.h"
+#include "cli/report_file.h"
 
 namespace isotope::cli {
 namespace {
@@ -162,7 +163,7 @@ double tokens_per_byte(const Run& run) {
 }
 
 /// Windows that both have, B − A. They must hold the same tokens.
-std::vector<PairedUnit> pair_windows(Run& a, Run& b) {
+std::vector<TokenSum> pair_windows(Run& a, Run& b) {
   for (const char* field : {"text_sha256", "context_length", "stride"}) {
     const json::value* left = a.settings.get_object().if_contains(field);
     const json::value* right = b.settings.get_object().if_contains(field);
@@ -173,16 +174,16 @@ std::vector<PairedUnit> pair_windows(Run& a, Run& b) {
   std::erase_if(a.windows, [&](const auto& entry) { return !b.windows.contains(entry.first); });
   std::erase_if(b.windows, [&](const auto& entry) { return !a.windows.contains(entry.first); });
   if (a.windows.empty()) fail(ErrorCode::invalid_argument, "A and B have no window in common");
-  std::vector<PairedUnit> units;
+  std::vector<TokenSum> sums;
   for (const auto& [index, window] : a.windows) {
     const WindowRecord& other = b.windows.at(index);
     if (window.scored != other.scored || window.end != other.end)
       fail(ErrorCode::invalid_argument,
            "window {} holds other tokens in B: the tokenizers differ; compare bits per byte",
            index);
-    units.push_back({other.nll - window.nll, double(window.tokens())});
+    sums.push_back({other.nll - window.nll, double(window.tokens())});
   }
-  return units;
+  return sums;
 }
 
 json::object compare_perplexity(Run& a, Run& b, const CompareFlags& flags) {
@@ -225,7 +226,7 @@ int run_compare(const CompareFlags& flags) {
   if (flags.json != "-") print_runs(flags, a, b);
   const json::object report =
       a.task == kGsm8kTask ? compare_gsm8k(a, b, flags) : compare_perplexity(a, b, flags);
-  if (!flags.json.empty()) write_report(report, flags.json);
+  write_report(report, flags.json);
   return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "cli/eval/paired_tests.h"
 #include "cli/eval/result_log.h"
 #include "cli/progress.h"
+#include "cli/report_file.h"
 
 namespace isotope::cli {
 namespace {
@@ -144,7 +145,7 @@ int run_gsm8k(const Gsm8kFlags& flags) {
   std::erase_if(records,
                 [&](const auto& entry) { return entry.first >= std::int64_t(prompts.size()); });
   if (flags.json != "-") print_table(flags, records, data.test.size(), seconds);
-  if (!flags.json.empty()) write_report(report_of(head, records, seconds), flags.json);
+  write_report(report_of(head, records, seconds), flags.json);
   return 0;
 }
 

@@ -13,25 +13,13 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-double ratio_of(std::span<const PairedUnit> units) {
-  double difference = 0, tokens = 0;
-  for (const PairedUnit& unit : units) {
-    difference += unit.difference;
-    tokens += unit.tokens;
+double ratio_of(std::span<const TokenSum> windows) {
+  double sum = 0, tokens = 0;
+  for (const TokenSum& window : windows) {
+    sum += window.sum;
+    tokens += window.tokens;
   }
-  return difference / tokens;
-}
-
-double linearized_stderr(std::span<const PairedUnit> units, double mean) {
-  if (units.size() < 2) return kNan;
-  double squares = 0, tokens = 0;
-  for (const PairedUnit& unit : units) {
-    const double residual = unit.difference - mean * unit.tokens;
-    squares += residual * residual;
-    tokens += unit.tokens;
-  }
-  const double n = double(units.size());
-  return std::sqrt(squares * n / (n - 1)) / tokens;
+  return sum / tokens;
 }
 
 }  // namespace
@@ -51,18 +39,31 @@ double mcnemar_exact(std::int64_t only_a, std::int64_t only_b) {
   return std::min(1.0, 2 * tail);
 }
 
-PairedDifference compare_paired(std::span<const PairedUnit> units, std::int64_t resamples) {
+double stderr_of_ratio(std::span<const TokenSum> windows) {
+  if (windows.size() < 2) return kNan;
+  const double mean = ratio_of(windows);
+  double squares = 0, tokens = 0;
+  for (const TokenSum& window : windows) {
+    const double residual = window.sum - mean * window.tokens;
+    squares += residual * residual;
+    tokens += window.tokens;
+  }
+  const double n = double(windows.size());
+  return std::sqrt(squares * n / (n - 1)) / tokens;
+}
+
+PairedDifference compare_paired(std::span<const TokenSum> windows, std::int64_t resamples) {
   PairedDifference result;
-  result.mean = ratio_of(units);
-  result.standard_error = linearized_stderr(units, result.mean);
+  result.mean = ratio_of(windows);
+  result.standard_error = stderr_of_ratio(windows);
   if (result.standard_error > 0)
     result.p_normal = std::erfc(std::fabs(result.mean / result.standard_error) / std::sqrt(2.0));
   std::mt19937_64 random(1);
-  std::uniform_int_distribution<std::size_t> draw(0, units.size() - 1);
+  std::uniform_int_distribution<std::size_t> draw(0, windows.size() - 1);
   std::vector<double> means;
-  std::vector<PairedUnit> resample(units.size());
+  std::vector<TokenSum> resample(windows.size());
   for (std::int64_t i = 0; i < resamples; ++i) {
-    for (PairedUnit& unit : resample) unit = units[draw(random)];
+    for (TokenSum& window : resample) window = windows[draw(random)];
     means.push_back(ratio_of(resample));
   }
   std::sort(means.begin(), means.end());

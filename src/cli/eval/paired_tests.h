@@ -15,22 +15,25 @@ double stderr_of_proportion(std::int64_t right, std::int64_t total);
 /// none.
 double mcnemar_exact(std::int64_t only_a, std::int64_t only_b);
 
-/// One unit (a window of a text) of a paired comparison: how much B's negative log-likelihood
-/// exceeds A's, over so many tokens.
-struct PairedUnit {
-  double difference = 0;
+/// What a window of a text adds up to over its tokens: negative log-likelihoods of one run, or how
+/// much those of run B exceed those of run A.
+struct TokenSum {
+  double sum = 0;
   double tokens = 0;
 };
 
+/// Standard error of Σ sum / Σ tokens over windows: of a ratio estimator, linearized. NaN for fewer
+/// than two.
+double stderr_of_ratio(std::span<const TokenSum> windows);
+
 struct PairedDifference {
-  double mean = 0;            ///< per token
-  double standard_error = 0;  ///< of it, over units; NaN for fewer than two
+  double mean = 0;            ///< per token, Σ sum / Σ tokens
+  double standard_error = 0;  ///< stderr_of_ratio
   double p_normal = 1;        ///< two-sided, mean / standard_error as a normal deviate
-  double low = 0, high = 0;   ///< 95 % percentile interval of the bootstrap over units
+  double low = 0, high = 0;   ///< 95 % percentile interval of the bootstrap over windows
 };
 
-/// Ratio estimator (sum of differences / sum of tokens) with its linearized standard error, and
-/// `resamples` bootstrap draws with a fixed seed.
-PairedDifference compare_paired(std::span<const PairedUnit> units, std::int64_t resamples = 10000);
+/// B − A over the same windows. `resamples` bootstrap draws have a fixed seed.
+PairedDifference compare_paired(std::span<const TokenSum> windows, std::int64_t resamples = 10000);
 
 }  // namespace isotope::cli

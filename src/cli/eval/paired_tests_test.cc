@@ -41,13 +41,14 @@ TEST(PairedTests, McNemarIsStatsmodels) {
 TEST(PairedTests, DifferencesAreScipys) {
   const json::value file = fixture();
   for (const json::value& entry : file.at("paired").as_array()) {
-    std::vector<PairedUnit> units;
+    std::vector<TokenSum> windows;
     for (const json::value& difference : entry.at("differences").as_array())
-      units.push_back({number(difference), number(entry.at("tokens"))});
-    const PairedDifference result = compare_paired(units);
+      windows.push_back({number(difference), number(entry.at("tokens"))});
+    const PairedDifference result = compare_paired(windows);
     const double error = number(entry.at("stderr"));
     EXPECT_NEAR(result.mean, number(entry.at("mean")), 1e-12);
     EXPECT_NEAR(result.standard_error, error, 1e-12);
+    EXPECT_EQ(stderr_of_ratio(windows), result.standard_error);
     EXPECT_NEAR(result.p_normal, number(entry.at("p_normal")), 1e-9);
     // Two bootstraps with other draws: their quantiles scatter by a few hundredths of an error.
     EXPECT_NEAR(result.low, number(entry.at("low")), 0.1 * error);
@@ -56,13 +57,13 @@ TEST(PairedTests, DifferencesAreScipys) {
 }
 
 TEST(PairedTests, ALongerUnitWeighsMore) {
-  const std::vector<PairedUnit> units = {{30, 300}, {0, 100}};
-  EXPECT_NEAR(compare_paired(units).mean, 30.0 / 400, 1e-12);
+  const std::vector<TokenSum> windows = {{30, 300}, {0, 100}};
+  EXPECT_NEAR(compare_paired(windows).mean, 30.0 / 400, 1e-12);
 }
 
 TEST(PairedTests, OneUnitHasNoError) {
-  const std::vector<PairedUnit> units = {{1, 10}};
-  const PairedDifference result = compare_paired(units);
+  const std::vector<TokenSum> windows = {{1, 10}};
+  const PairedDifference result = compare_paired(windows);
   EXPECT_TRUE(std::isnan(result.standard_error));
   EXPECT_EQ(result.p_normal, 1);
   EXPECT_EQ(result.low, 0.1);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <numeric>
 
 #include "base/error.h"
@@ -13,6 +14,7 @@
 #include "cli/eval/perplexity_windows.h"
 #include "cli/eval/result_log.h"
 #include "cli/progress.h"
+#include "cli/report_file.h"
 
 namespace isotope::cli {
 namespace {
@@ -95,16 +97,18 @@ int run_perplexity(const PerplexityFlags& flags) {
     fmt::print(
         "{}: {} tokens in {} windows of {}, stride {}\n\n"
         "perplexity          {:.6g}\n"
-        "nats per token      {:.6f}\n"
+        "nats per token      {:.6f}  (standard error over windows {:.6f})\n"
         "bits per byte       {:.6f}\n"
         "tokens that count   {}\n\n{:.0f} s\n",
         flags.text.string(), text.tokens.size(), records.size(), flags.context_length, stride,
-        result.perplexity(), result.nll, bits, result.tokens, seconds);
+        result.perplexity(), result.nll, result.nll_stderr, bits, result.tokens, seconds);
   if (flags.json.empty()) return 0;
   json::object report = head;
   report["windows"] = records.size();
   report["tokens"] = result.tokens;
   report["nll_per_token"] = result.nll;
+  report["nll_stderr"] = nullptr;
+  if (std::isfinite(result.nll_stderr)) report["nll_stderr"] = result.nll_stderr;
   report["perplexity"] = result.perplexity();
   report["bits_per_byte"] = bits;
   report["seconds"] = seconds;

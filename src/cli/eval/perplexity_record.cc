@@ -2,6 +2,9 @@
 
 #include <cmath>
 #include <numbers>
+#include <vector>
+
+#include "cli/eval/paired_tests.h"
 
 namespace isotope::cli {
 
@@ -33,11 +36,14 @@ double Perplexity::bits_per_byte(double tokens_per_byte) const {
 
 Perplexity perplexity_of(const WindowRecords& records) {
   Perplexity result;
+  std::vector<TokenSum> windows;
   for (const auto& [index, record] : records) {
     result.tokens += record.tokens();
     result.nll += record.nll;
+    windows.push_back({record.nll, double(record.tokens())});
   }
   result.nll /= double(result.tokens);
+  result.nll_stderr = stderr_of_ratio(windows);
   return result;
 }
 

@@ -28,6 +28,7 @@ using WindowRecords = std::map<std::int64_t, WindowRecord>;
 struct Perplexity {
   std::int64_t tokens = 0;  ///< that count
   double nll = 0;           ///< mean per token
+  double nll_stderr = 0;    ///< of it, over windows; NaN for a single one
   double perplexity() const;
   double bits_per_byte(double tokens_per_byte) const;
 };

@@ -1,12 +1,10 @@
 #include "cli/eval/result_log.h"
 
 #include <boost/json/serialize.hpp>
-#include <iostream>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/sha256.h"
-#include "cli/bench/write_file.h"
 
 namespace isotope::cli {
 
@@ -53,14 +51,6 @@ void ResultLog::add(const json::object& line) {
   file_ << json::serialize(line) << "\n";
   file_.flush();
   if (!file_) fail(ErrorCode::invalid_argument, "--output {}: cannot be written", path_.string());
-}
-
-void write_report(const json::object& report, const std::string& path) {
-  if (path == "-") {
-    std::cout << json::serialize(report) << "\n";
-    return;
-  }
-  write_file(path, json::serialize(report) + "\n", "--json");
 }
 
 }  // namespace isotope::cli

@@ -38,7 +38,4 @@ class ResultLog {
   std::ofstream file_;
 };
 
-/// Writes a command's --json: to a file, or (-) to standard output.
-void write_report(const json::object& report, const std::string& path);
-
 }  // namespace isotope::cli

@@ -1,36 +1,14 @@
 #include "cli/eval/url_model.h"
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
-#include <exception>
 
 #include "base/error.h"
-#include "cli/bench/http_client.h"
+#include "cli/bench/json_request.h"
 
 namespace isotope::cli {
 namespace {
-
-constexpr std::size_t kMaxBodyBytes = std::size_t(256) << 20;
-
-/// A whole answer.
-class WholeResponse final : public ResponseSink {
- public:
-  void head(int status, std::string_view, std::string_view) override { status_ = status; }
-  void body(std::string_view bytes, Clock::time_point) override {
-    if (bytes.size() > kMaxBodyBytes - text_.size())
-      fail(ErrorCode::invalid_argument, "an answer exceeds {} MiB", kMaxBodyBytes >> 20);
-    text_ += bytes;
-  }
-  int status() const { return status_; }
-  const std::string& text() const { return text_; }
-
- private:
-  int status_ = 0;
-  std::string text_;
-};
 
 /// The first of "choices".
 const json::value& first_choice(const JsonFields& body) {
@@ -80,22 +58,20 @@ class UrlModel final : public EvaluatedModel {
   explicit UrlModel(const UrlModelOptions& options)
       : options_(options),
         url_(parse_url(options.base_url)),
-        client_(io_, url_,
-                {.api_key = options.api_key,
-                 .silence = std::chrono::seconds(options.timeout_seconds)}) {
-    find_model();
-  }
+        http_{.api_key = options.api_key, .silence = std::chrono::seconds(options.timeout_seconds)},
+        model_(find_listed_model(url_, http_, options.model)),
+        client_(io_, url_, http_) {}
 
   json::object describe() const override {
-    return {{"model", options_.model}, {"by", options_.base_url}};
+    return {{"model", model_.id}, {"by", options_.base_url}};
   }
 
-  std::int64_t max_model_len() const override { return max_model_len_; }
+  std::int64_t max_model_len() const override { return model_.max_model_len; }
 
   void complete(const std::vector<std::string>& prompts, const CompletionSettings& settings,
                 const Completed& done) override {
     const auto body = [&](std::size_t i) {
-      return json::object{{"model", options_.model},
+      return json::object{{"model", model_.id},
                           {"prompt", prompts[i]},
                           {"max_tokens", settings.max_tokens},
                           {"temperature", 0},
@@ -107,9 +83,13 @@ class UrlModel final : public EvaluatedModel {
   }
 
   std::vector<TokenId> encode(const std::string& text, bool add_special_tokens) override {
-    const json::value answer = call(
-        "POST", "/tokenize",
-        {{"model", options_.model}, {"prompt", text}, {"add_special_tokens", add_special_tokens}});
+    const std::string body = json::serialize(json::object{
+        {"model", model_.id}, {"prompt", text}, {"add_special_tokens", add_special_tokens}});
+    const JsonRequest request{.method = "POST",
+                              .endpoint = "/tokenize",
+                              .body = body,
+                              .advice = "perplexity needs this endpoint, or --model DIR"};
+    const json::value answer = await_json(io_, client_, url_, request);
     const JsonFields fields(answer, "/tokenize");
     const json::value* tokens = fields.find("tokens");
     if (!tokens || !tokens->is_array()) fields.missing("tokens");
@@ -125,7 +105,7 @@ class UrlModel final : public EvaluatedModel {
   void score(const std::vector<std::vector<TokenId>>& sequences, const Scored& done) override {
     const auto body = [&](std::size_t i) {
       // Servers differ in whether they can generate nothing; one token is right everywhere.
-      return json::object{{"model", options_.model},
+      return json::object{{"model", model_.id},
                           {"prompt", json::array(sequences[i].begin(), sequences[i].end())},
                           {"max_tokens", 1},
                           {"temperature", 0},
@@ -137,50 +117,6 @@ class UrlModel final : public EvaluatedModel {
   }
 
  private:
-  void find_model() {
-    const json::value answer = call("GET", "/v1/models", {});
-    const JsonFields body(answer, "/v1/models");
-    const json::value* models = body.find("data");
-    if (!models || !models->is_array()) body.missing("data");
-    for (const json::value& value : models->get_array()) {
-      const JsonFields model(value, "/v1/models: data");
-      const std::string id = model.string("id");
-      if (!options_.model.empty() && options_.model != id) continue;
-      options_.model = id;
-      max_model_len_ = model.integer("max_model_len", 1, INT64_MAX, 0);
-      return;
-    }
-    if (options_.model.empty())
-      fail(ErrorCode::not_found, "{} serves no model; name one by --model", options_.base_url);
-  }
-
-  /// The arguments must outlive it.
-  asio::awaitable<json::value> exchange(std::string_view method, std::string_view endpoint,
-                                        const std::string& body) {
-    WholeResponse response;
-    std::string target = join_target(url_, endpoint), sent = body;
-    const std::string where = fmt::format("http://{}{}", url_.authority(), target);
-    const std::string wrong =
-        co_await client_.exchange(method, std::move(target), std::move(sent), response);
-    if (!wrong.empty()) fail(ErrorCode::unavailable, "{}: {}", where, wrong);
-    if (response.status() != 200)
-      fail(ErrorCode::invalid_argument, "{}: status {}: {}", where, response.status(),
-           response.text().substr(0, 500));
-    co_return parse_json(response.text(), where);
-  }
-
-  json::value call(std::string_view method, std::string_view endpoint, const json::object& body) {
-    json::value result;
-    const std::string text = body.empty() ? std::string() : json::serialize(body);
-    const auto work = [&]() -> asio::awaitable<void> {
-      result = co_await exchange(method, endpoint, text);
-    };
-    std::vector<asio::awaitable<void>> workers;
-    workers.push_back(work());
-    run(std::move(workers));
-    return result;
-  }
-
   /// POSTs `body(i)` for all i < count, so many at a time as was asked for. The first failure ends
   /// all.
   void post_all(std::size_t count, const std::function<json::object(std::size_t)>& body,
@@ -191,39 +127,23 @@ class UrlModel final : public EvaluatedModel {
         const std::size_t i = next++;
         // In steps of their own: GCC 12 frees a temporary of a co_await's argument twice.
         const std::string text = json::serialize(body(i));
-        const json::value answer = co_await exchange("POST", "/v1/completions", text);
+        const JsonRequest request{.method = "POST", .endpoint = "/v1/completions", .body = text};
+        const json::value answer = co_await request_json(client_, url_, request);
         done(i, answer);
       }
     };
     std::vector<asio::awaitable<void>> workers;
     for (std::size_t k = 0; k < std::min(count, std::size_t(options_.concurrency)); ++k)
       workers.push_back(work());
-    run(std::move(workers));
-  }
-
-  /// Runs them to their ends. The first exception interrupts all and is thrown on.
-  void run(std::vector<asio::awaitable<void>> workers) {
-    std::exception_ptr failure;
-    std::size_t left = workers.size();
-    for (asio::awaitable<void>& worker : workers)
-      asio::co_spawn(io_, std::move(worker), [&](std::exception_ptr error) {
-        if (error && !failure) {
-          failure = error;
-          client_.interrupt();
-        }
-        if (--left == 0) client_.stop_watching();
-      });
-    asio::co_spawn(io_, client_.watch(), asio::detached);
-    io_.restart();
-    io_.run();
-    if (failure) std::rethrow_exception(failure);
+    run_exchanges(io_, client_, std::move(workers));
   }
 
   UrlModelOptions options_;
   Url url_;
+  HttpClient::Options http_;
+  ListedModel model_;
   asio::io_context io_;
   HttpClient client_;
-  std::int64_t max_model_len_ = 0;
 };
 
 }  // namespace
