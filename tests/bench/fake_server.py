@@ -97,6 +97,12 @@ async def forever(writer):
         await asyncio.sleep(0.05)
 
 
+async def endless(writer):
+    await writer.head()
+    while True:
+        await writer.raw(event(chunk("x")) * 10000)
+
+
 async def torn(writer):
     """The same events, cut into HTTP chunks at every byte, with CRLF, comments, other fields and no space."""
     await writer.head()

@@ -114,6 +114,12 @@ def test_errors_are_counted_and_grouped(fake, tmp_path):
     bench(fake, tmp_path, ["broken"], code=1)
 
 
+def test_a_stream_without_an_end_has_failed(fake, tmp_path):
+    result = bench(fake, tmp_path, ["steady", "endless"])
+    assert (result["completed"], result["failed"]) == (1, 1)
+    assert "more than 1048576 token events" in list(result["error_counts"])[0]
+
+
 def test_connections_that_the_server_closed_are_not_used_again(fake, tmp_path):
     result = bench(fake, tmp_path, ["closes_late"] * 10, "--max-concurrency", "1")
     assert result["completed"] == 10 and fake.connections >= 10

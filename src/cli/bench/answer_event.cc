@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "text/utf8.h"
 
 namespace isotope::cli {
 namespace {
@@ -96,7 +97,9 @@ std::string message_in(const json::value& value) {
   return {};
 }
 
-std::string one_line(std::string text) {
+/// For a terminal: short, valid UTF-8, no control characters.
+std::string one_line(std::string_view bytes) {
+  std::string text = text::replace_invalid_utf8(bytes.substr(0, 2 * kMaxMessage));
   if (text.size() > kMaxMessage) {
     std::size_t end = kMaxMessage;
     while (end > 0 && (std::uint8_t(text[end]) & 0xc0) == 0x80) --end;  // never half a character
@@ -120,8 +123,7 @@ AnswerEvent parse_answer_event(std::string_view data) {
   json::monotonic_resource resource(memory.data(), memory.size());
   const json::value value = parse_json(data, "event", &resource);
   const json::object* object = value.if_object();
-  if (!object)
-    fail(ErrorCode::corrupt_data, "an event is no JSON object: {}", one_line(std::string(data)));
+  if (!object) fail(ErrorCode::corrupt_data, "an event is no JSON object: {}", one_line(data));
   if (const json::value* error = object->if_contains("error"); error && !error->is_null()) {
     event.error = one_line(message_in(*error));
     if (event.error.empty()) event.error = one_line(json::serialize(*error));
@@ -135,11 +137,11 @@ AnswerEvent parse_answer_event(std::string_view data) {
 std::string error_message(std::string_view body) {
   try {
     std::string message = message_in(parse_json(body, "error"));
-    if (!message.empty()) return one_line(std::move(message));
+    if (!message.empty()) return one_line(message);
   } catch (const Error&) {
     // Not JSON: a proxy's page, say.
   }
-  return one_line(std::string(body.substr(0, 2 * kMaxMessage)));
+  return one_line(body);
 }
 
 }  // namespace isotope::cli

@@ -12,6 +12,8 @@ namespace isotope::cli {
 namespace {
 
 constexpr std::size_t kMaxRefusal = 64 << 10;
+// A stream without an end must not take all memory.
+constexpr std::size_t kMaxEvents = 1 << 20, kMaxText = 64 << 20;
 
 template <typename T>
 void keep_newer(const std::optional<T>& newer, std::optional<T>& value) {
@@ -51,6 +53,9 @@ void AnswerStream::take(std::string_view data, double time) {
   keep_newer(event.server_ttft_ms, record_.server_ttft_ms);
   keep_newer(event.server_tpot_ms, record_.server_tpot_ms);
   if (!event.has_choice) return;
+  if (record_.events.size() == kMaxEvents || record_.text.size() > kMaxText)
+    fail(ErrorCode::corrupt_data, "the stream has more than {} token events, or {} MiB of text",
+         kMaxEvents, kMaxText >> 20);
   if (!event.text.empty() && !record_.first_text) record_.first_text = time;
   if (options_.keep_text) record_.text += event.text;
   if (options_.token_events == TokenEvents::text && event.text.empty()) return;
