@@ -128,5 +128,5 @@ def test_figures_are_those_of_the_relay(port, tmp_path, endpoint):
         assert result[name] == pytest.approx(relayed[name], rel=0.03), name
     print(f"{endpoint} server: TTFT {result['mean_server_ttft_ms']:.2f}, TPOT {result['mean_server_tpot_ms']:.2f}")
     if "chat" not in endpoint:
-        assert result["mean_ttft_ms"] == pytest.approx(result["mean_server_ttft_ms"], rel=0.05)
-    assert result["mean_tpot_ms"] == pytest.approx(result["mean_server_tpot_ms"], rel=0.05)
+        assert result["mean_ttft_ms"] == pytest.approx(result["mean_server_ttft_ms"], rel=0.03)
+    assert result["mean_tpot_ms"] == pytest.approx(result["mean_server_tpot_ms"], rel=0.03)
