@@ -12,21 +12,14 @@
 DIR holds train.jsonl and test.jsonl. The model is a checkpoint that transformers loads, too. Ends with 1 if anything failed
 or a log-likelihood is off by more than --tolerance, relatively: the checkpoint's BF16 is computed in different ways.
 """
-import argparse
-import contextlib
-import json
-import os
 import pathlib
-import re
-import subprocess
 import sys
 import tempfile
 
-import lm_eval
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+from lm_eval_runs import (LOCAL_FILES, argument_parser, completions_arguments, read_samples, run_harness, server_arguments,
+                          serving, write_gsm8k)
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-GSM8K = pathlib.Path(lm_eval.__file__).parent / "tasks/gsm8k/gsm8k.yaml"
-FILES = "dataset_path: json\ndataset_name: null\ndataset_kwargs:\n  data_files:\n    train: {0}/train.jsonl\n    test: {0}/test.jsonl\n"
 LIKELIHOOD = """task: worked_answers
 output_type: loglikelihood
 test_split: test
@@ -37,30 +30,10 @@ metric_list:
 """
 
 
-@contextlib.contextmanager
-def serving(binary, model, flags):
-    command = [binary, "serve", "--model", model, "--port", "0", *flags]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        for line in process.stdout:
-            if found := re.search(r"http://[\w.:]+:\d+", line):
-                yield found[0]
-                break
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def run(kind, model_args, task, folder, limit, *flags):
-    """The samples' results and the table that the harness prints."""
-    output = folder / f"{kind}-{task}"
-    command = [sys.executable, "-m", "lm_eval", "--model", kind, "--model_args",
-               ",".join(f"{key}={value}" for key, value in model_args.items()), "--tasks", task, "--include_path",
-               str(folder), "--limit", str(limit), "--log_samples", "--output_path", str(output), *flags]
-    offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hf")}
-    done = subprocess.run(command, env=offline, stdout=subprocess.PIPE, text=True, check=True)
-    print(f"\n{kind}, {task}:\n{done.stdout.strip()}", flush=True)
-    samples = [json.loads(line) for path in sorted(output.rglob("samples_*.jsonl")) for line in path.read_text().splitlines()]
+    print(f"\n{kind}, {task}:", flush=True)
+    run_harness(kind, model_args, task, folder, limit, *flags)
+    samples = read_samples(kind, task, folder)
     assert samples, f"{kind} logged no samples"
     return samples
 
@@ -80,29 +53,22 @@ def compare(ours, theirs, tolerance):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", default=str(ROOT / "build/release/isotope"))
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--limit", type=int, default=8)
+    parser = argument_parser(__doc__, limit=8)
     parser.add_argument("--tolerance", type=float, default=0.01)
-    parser.add_argument("engine_flags", nargs="*", help="after --: flags of isotope, such as --threads 2")
     flags = parser.parse_args()
-    model, data = os.path.abspath(flags.model), os.path.abspath(flags.data)
-    name = pathlib.Path(model).name
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
-        (folder / "gsm8k_local.yaml").write_text(f"include: {GSM8K}\ntask: gsm8k_local\ntag: null\n" + FILES.format(data))
-        (folder / "worked_answers.yaml").write_text(LIKELIHOOD + FILES.format(data))
-        with serving(flags.binary, model, flags.engine_flags) as url:
-            common = {"model": name, "num_concurrent": 4, "max_retries": 1, "timeout": 3600}
-            completions = common | {"base_url": f"{url}/v1/completions", "tokenizer": model, "tokenizer_backend": "huggingface"}
-            chat = common | {"base_url": f"{url}/v1/chat/completions"}
+        write_gsm8k(folder, flags.data)
+        (folder / "worked_answers.yaml").write_text(LIKELIHOOD + LOCAL_FILES.format(data=flags.data))
+        with serving(flags.binary, flags.model, flags.engine_flags) as url:
+            completions = completions_arguments(url, flags.model, concurrency=4, send_tokens=True)
+            chat = server_arguments(url, "/v1/chat/completions", flags.model, concurrency=4)
             run("local-completions", completions, "gsm8k_local", folder, flags.limit)
             run("local-chat-completions", chat, "gsm8k_local", folder, flags.limit, "--apply_chat_template",
                 "--fewshot_as_multiturn", "True")
             ours = run("local-completions", completions, "worked_answers", folder, flags.limit)
-        theirs = run("hf", {"pretrained": model, "dtype": "bfloat16"}, "worked_answers", folder, flags.limit, "--device", "cpu")
+        theirs = run("hf", {"pretrained": flags.model, "dtype": "bfloat16"}, "worked_answers", folder, flags.limit, "--device",
+                     "cpu")
     sys.exit(compare(ours, theirs, flags.tolerance) > 0)
 
 
