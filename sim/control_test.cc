@@ -2,25 +2,13 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "sim/testing.h"
+#include "sim/kernel_testing.h"
 
 namespace isotope::sim {
 namespace {
-
-constexpr std::array<u32, 3> line(u32 n) { return {n, 1, 1}; }
-
-std::string fault_of(const std::function<void()>& run) {
-  try {
-    run();
-  } catch (const Fault& fault) {
-    return fault.what();
-  }
-  return "";
-}
 
 struct Branch {
   const char* name;
@@ -219,12 +207,7 @@ TEST(Barrier, StateAndFirst) {
   EXPECT_EQ(later.wave.state, Wave::done);
 }
 
-class Workgroups : public testing::Test {
- protected:
-  void SetUp() override {
-    if (!have_hip_compiler()) GTEST_SKIP() << "there is no clang for gfx1201";
-  }
-};
+using Workgroups = KernelTest;
 
 TEST_F(Workgroups, WavesMeetAtBarriers) {
   // Each round every wave reads what its neighbour wrote in the round before.

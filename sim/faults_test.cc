@@ -1,8 +1,8 @@
 // Kernels with mistakes that hardware does not tell of, each with the same kernel mended.
 #include <gtest/gtest.h>
 
+#include "sim/kernel_testing.h"
 #include "sim/report.h"
-#include "sim/testing.h"
 
 namespace isotope::sim {
 namespace {
@@ -81,10 +81,11 @@ KERNEL count(u32* out) {
 }
 )";
 
-class Faults : public ::testing::Test {
+class Faults : public KernelTest {
  protected:
   void SetUp() override {
-    if (!have_hip_compiler()) GTEST_SKIP() << "there is no clang for gfx1201";
+    KernelTest::SetUp();
+    if (IsSkipped()) return;
     program_ = std::make_unique<TestProgram>(kText);
     program_->memory.add(out_.data(), out_.size() * 4, "out", true, false);
     program_->memory.add(in_.data(), in_.size() * 4, "in");
@@ -94,12 +95,7 @@ class Faults : public ::testing::Test {
   template <typename... Arguments>
   std::string run(std::string_view kernel, const Arguments&... arguments) {
     program_->counters = {};
-    try {
-      program_->run(kernel, {1, 1, 1}, {128, 1, 1}, arguments...);
-    } catch (const Fault& fault) {
-      return fault.what();
-    }
-    return "";
+    return fault_of([&] { program_->run(kernel, line(1), line(128), arguments...); });
   }
   static void expect_words(const std::string& text, std::initializer_list<std::string_view> words) {
     for (const std::string_view word : words)

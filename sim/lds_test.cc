@@ -7,19 +7,11 @@
 
 #include <random>
 
-#include "sim/testing.h"
+#include "sim/kernel_testing.h"
 
 namespace isotope::sim {
 namespace {
 
-std::string fault_of(TestWave& test, std::string_view assembler) {
-  try {
-    test.run(assembler);
-  } catch (const Fault& fault) {
-    return fault.what();
-  }
-  return "";
-}
 bool has(const std::string& text, std::string_view part) { return text.find(part) != text.npos; }
 
 struct TwoCase {

@@ -7,10 +7,12 @@
 
 #include "sim/float16.h"
 #include "sim/float8.h"
-#include "sim/testing.h"
+#include "sim/kernel_testing.h"
 
 namespace isotope::sim {
 namespace {
+
+using MatrixKernel = KernelTest;
 
 constexpr int kM = 32, kN = 48, kK = 64;
 
@@ -84,8 +86,7 @@ std::vector<u8> encoded(const std::vector<int>& values, int bits, u32 (*encode)(
   return bytes;
 }
 
-TEST(MatrixKernel, CompiledGemmsAreExact) {
-  if (!have_hip_compiler()) GTEST_SKIP() << "no clang for HIP";
+TEST_F(MatrixKernel, CompiledGemmsAreExact) {
   std::mt19937 random(12);
   std::vector<int> a(kM * kK), b(kN * kK);
   // Sums of at most 64 · 4 are exact in BF16 too.
@@ -144,8 +145,7 @@ extern "C" __global__ void packed(const h2* a, const h2* b, const s2* s, const s
 }
 )";
 
-TEST(MatrixKernel, CompiledPackedArithmeticIsExact) {
-  if (!have_hip_compiler()) GTEST_SKIP() << "no clang for HIP";
+TEST_F(MatrixKernel, CompiledPackedArithmeticIsExact) {
   TestProgram program(kPackedKernel);
   std::mt19937 random(13);
   std::vector<u16> a(64), b(64), s(64), t(64), d(256), e(256);
