@@ -4,7 +4,9 @@ set(ENV{DESTDIR} "")
 set(root "${CPACK_TEMPORARY_INSTALL_DIRECTORY}")
 set(deploy "${CPACK_ISOTOPE_DEPLOY}")
 file(INSTALL "${deploy}/isotope.service" DESTINATION "${root}/usr/lib/systemd/system")
-file(INSTALL "${deploy}/isotope.default" DESTINATION "${root}/etc/default" RENAME isotope)
+# Keys and tokens may stand there; systemd reads it as root.
+file(INSTALL "${deploy}/isotope.default" DESTINATION "${root}/etc/default" RENAME isotope
+     PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ)
 set(doc "${root}/usr/share/doc/isotope")
 file(INSTALL "${deploy}/deb/copyright" DESTINATION "${doc}")
 file(REMOVE "${doc}/LICENSE")

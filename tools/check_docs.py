@@ -187,6 +187,12 @@ def check_markers(page):
                                  "if this is no command, name the block's language, such as text")
 
 
+def matches(expected, output):
+    """Whether the output holds these lines, one after another; … stands for anything, between lines too."""
+    pattern = r"\s+".join(".*?".join(re.escape(part) for part in re.split("…", line.strip())) for line in expected if line.strip())
+    return re.search(re.sub(r"\\ ", r"\\s+", pattern), output, re.DOTALL)
+
+
 # Flags
 
 

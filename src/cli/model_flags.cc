@@ -114,6 +114,11 @@ void ModelFlags::add_to(CLI::App& command, Model model) {
       .add_option(model == Model::flag ? "--model,-m" : "model,--model,-m", engine.model,
                   kModelHelp)
       ->required()
+      ->check([](const std::string& name) {
+        return name.empty() ? "is empty; name a model's folder, or org/name at the hub (for the "
+                              "service: ISOTOPE_MODEL in /etc/default/isotope)"
+                            : "";
+      })
       ->type_name("DIR|ORG/NAME");
   command.add_option("--revision", revision,
                      "Branch, tag or commit of a model of the hub (default: main)");

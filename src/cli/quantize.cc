@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/resolve_model.h"
 #include "weights/quantize.h"
 
 namespace isotope::cli {
@@ -20,8 +21,9 @@ const std::map<std::string, ScaleLayout> kSchemes = {{"block", ScaleLayout::bloc
                                                      {"tensor", ScaleLayout::per_tensor}};
 
 int run(const QuantizeFlags& flags) {
+  const std::filesystem::path source = resolve_model(flags.source, "");
   ProgressBar bar("Quantizing");
-  weights::quantize_checkpoint(flags.source, flags.target, flags.options,
+  weights::quantize_checkpoint(source, flags.target, flags.options,
                                [&bar](std::int64_t done, std::int64_t total,
                                       std::string_view name) { bar.update(done, total, name); });
   bar.finish();
@@ -35,10 +37,13 @@ int run(const QuantizeFlags& flags) {
 void add_quantize(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("quantize", "Convert a checkpoint to FP8");
   command.footer(R"(
-Example:
-  isotope quantize SmolLM2-135M-Instruct SmolLM2-135M-Instruct-FP8)");
+Examples:
+  isotope quantize SmolLM2-135M-Instruct SmolLM2-135M-Instruct-FP8
+  isotope quantize HuggingFaceTB/SmolLM2-135M-Instruct SmolLM2-135M-Instruct-FP8)");
   const auto flags = std::make_shared<QuantizeFlags>();
-  command.add_option("source", flags->source, "Folder of a BF16, F16 or F32 checkpoint")
+  command
+      .add_option("source", flags->source,
+                  "A BF16, F16 or F32 checkpoint: its folder, or org/name at the hub")
       ->required();
   command.add_option("target", flags->target, "Folder to write")->required();
   command

@@ -93,12 +93,6 @@ class Walk:
         assert code in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 
 
-def matches(expected, output):
-    """Whether the output holds these lines, one after another; … stands for anything, between lines too."""
-    pattern = r"\s+".join(".*?".join(re.escape(part) for part in re.split("…", line.strip())) for line in expected if line.strip())
-    return re.search(re.sub(r"\\ ", r"\\s+", pattern), output, re.DOTALL)
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page, tmp_path):
     if not CHAT_MODEL:
@@ -115,6 +109,6 @@ def test_page(page, tmp_path):
                 code, output = walk.run(block)
                 assert code == wanted, f"{where} ended with {code}: {output}"
             elif block.marker == "output":
-                assert matches(block.lines, output), f"{where}: the output is\n{output}"
+                assert check_docs.matches(block.lines, output), f"{where}: the output is\n{output}"
     finally:
         walk.stop()

@@ -54,6 +54,7 @@ def test_contents(package):
         if stat.S_ISREG(mode):
             assert bool(mode & 0o111) == (path.parent.name == "bin"), path
     assert not (root / "usr/local").exists()
+    assert stat.S_IMODE((root / "etc/default/isotope").lstat().st_mode) == 0o640, "others can read its keys"
 
 
 def test_control(package):

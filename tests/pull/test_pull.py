@@ -67,6 +67,9 @@ def test_model_flag_pulls_then_uses_the_cache(puller, hub):
     assert len(hub.requests) == requests
     info = puller.run(hub.repo, verb="info", HF_HUB_OFFLINE="1")
     assert info.returncode == 0 and "layers" in info.out
+    target = puller.home / "FP8"
+    quantized = puller.run(hub.repo, target, verb="quantize", HF_HUB_OFFLINE="1")
+    assert quantized.returncode == 0 and (target / "model.safetensors").exists(), quantized.err
 
 
 def test_offline(puller, hub):
