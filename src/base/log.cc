@@ -6,11 +6,14 @@
 #include <spdlog/spdlog.h>
 
 #include <fmt/chrono.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <boost/json/serialize.hpp>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 
 #include "base/json.h"
 
@@ -47,6 +50,31 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
   return spdlog::level::off;
 }
 
+/// Whether standard error is systemd's journal, as systemd.exec(5) tells: it keeps the time, and
+/// takes a number in angle brackets before a line for its level.
+bool goes_to_journal() {
+  static const bool result = [] {
+    const char* stream = std::getenv("JOURNAL_STREAM");
+    struct stat file = {};
+    return stream && fstat(STDERR_FILENO, &file) == 0 &&
+           fmt::format("{}:{}", file.st_dev, file.st_ino) == stream;
+  }();
+  return result;
+}
+
+/// In one piece, so that lines of several threads do not mix.
+void write_line(const std::string& line) { std::fwrite(line.data(), 1, line.size(), stderr); }
+
+/// Levels are those of syslog(3).
+void write_to_journal(LogLevel level, std::string_view room, const std::string& message) {
+  constexpr int kDebug = 7, kInfo = 6, kWarning = 4, kError = 3;
+  const int number = level == LogLevel::debug     ? kDebug
+                     : level == LogLevel::info    ? kInfo
+                     : level == LogLevel::warning ? kWarning
+                                                  : kError;
+  write_line(fmt::format("<{}>{}: {}\n", number, room, message));
+}
+
 /// RFC 3339 in UTC, to the millisecond.
 std::string timestamp() {
   const auto now = std::chrono::system_clock::now();
@@ -64,9 +92,7 @@ void write_json(LogLevel level, std::string_view room, std::string_view message,
                     {"room", room},
                     {"message", message}};
   for (const auto& [key, value] : fields) line.emplace(key, value);
-  // In one piece, so that lines of several threads do not mix.
-  const std::string text = json::serialize(line) + "\n";
-  std::fwrite(text.data(), 1, text.size(), stderr);
+  write_line(json::serialize(line) + "\n");
 }
 
 /// Words as they are, numbers short, everything else as JSON.
@@ -90,6 +116,7 @@ void set_log_format(LogFormat format) { current_format = format; }
 void log_line(LogLevel level, std::string_view room, const std::string& message) {
   if (level < log_level()) return;
   if (current_format == LogFormat::json) return write_json(level, room, message, {});
+  if (goes_to_journal()) return write_to_journal(level, room, message);
   logger().log(to_spdlog(level), "{}: {}", room, message);
 }
 

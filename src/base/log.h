@@ -1,5 +1,5 @@
-// Log lines to standard error: "12:34:56.789 I engine: message", or a JSON object each. Standard
-// output belongs to answers.
+// Log lines to standard error: "12:34:56.789 I engine: message", or a JSON object each; where that
+// is systemd's journal, "<6>engine: message". Standard output belongs to answers.
 #pragma once
 
 #include <fmt/core.h>

@@ -82,6 +82,19 @@ def test_unit(package):
     assert not ours, ours
 
 
+@pytest.mark.parametrize("journal", [True, False])
+def test_the_journal_gets_levels_and_keeps_the_time_itself(journal, tmp_path):
+    with open(tmp_path / "log", "w+") as log:
+        place = os.fstat(log.fileno())
+        stream = f"{place.st_dev}:{place.st_ino + (not journal)}"
+        subprocess.run([BINARY, "run", "--model", ROOT / "tests/data/stories260K", "--raw", "-p", "Once", "--max-tokens", "1"],
+                       check=True, stdout=subprocess.DEVNULL, stderr=log, env=os.environ | {"JOURNAL_STREAM": stream})
+        log.seek(0)
+        lines = log.read().splitlines()
+    form = r"<6>device: auto chooses" if journal else r"\d\d:\d\d:\d\d\.\d{3} I device: auto chooses"
+    assert any(re.match(form, line) for line in lines), lines
+
+
 def test_manual_page_renders_without_warnings():
     need("groff")
     page = run(BINARY, "man")
