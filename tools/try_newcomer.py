@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Follows README.md, the quick start and the recipe of the default model word for word on a fresh Debian 12.
+"""Follows README.md, the installation, the quick start and the recipe of the default model word for word on a fresh Debian 12.
 
     tools/try_newcomer.py --hub-model models/SmolLM2-135M-Instruct [--without-tests]
 
@@ -36,7 +36,7 @@ class Newcomer:
         text = re.sub(r"(?m)^sudo ", "", text)
         print(f"$ {text}", flush=True)
         begun = time.monotonic()
-        output = self.machine.run(f"cd {self.folder} && {text}" if self.folder else text, environment=self.environment)
+        output = self.machine.run(f"set -e; cd {self.folder}; {text}", environment=self.environment)
         lines = output.splitlines()
         shown = lines if len(lines) <= 12 else lines[:4] + [f"… ({len(lines) - 8} lines)"] + lines[-4:]
         print("".join(f"    {line[:200]}\n" for line in shown) + f"    ({time.monotonic() - begun:.1f} s)", flush=True)
@@ -85,8 +85,7 @@ def walk(newcomer, with_tests):
     newcomer.serve(first.split(" --prompt")[0])
     newcomer.follow(readme[1])
     newcomer.stop()
-    # "isotope is the installed program": this part of docs/install.md alone, for all that is built is there.
-    newcomer.type("cmake --install build/release --prefix /usr/local")
+    newcomer.follow(commands(check_docs.read_page(ROOT / "docs/install.md"))[0])
     for name in PAGES:
         output = ""
         page = check_docs.read_page(ROOT / name)
@@ -118,7 +117,7 @@ def main():
         source = machine.root / "root/source"
         subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, source], check=True)
         machine.start(boot=False)
-        newcomer = Newcomer(machine, hub, folder="")
+        newcomer = Newcomer(machine, hub, folder="/root")
         newcomer.type("apt-get update && apt-get install -y git")
         newcomer.folder = "/root/source"
         try:

@@ -24,6 +24,10 @@ CHAT_MODEL = os.environ.get("ISOTOPE_CHAT_MODEL")
 SECONDS = 180
 MODEL_NAMES = ("DIR", "SmolLM2-135M-Instruct-FP8", "models/SmolLM2-135M-Instruct-FP8")
 
+# Commands of ours in blocks that are not run here: at least their flags and values must be right.
+OTHERS = [(f"{page.name}:{block.line}", command) for page in check_docs.pages() for block in page.blocks
+          if block.language in check_docs.SHELL and not block.marker.startswith("run")
+          for command in block.commands() if re.match(r"(build/release/)?isotope ", command) and "..." not in command]
 PAGES = [page for page in check_docs.pages() if any(block.marker.startswith("run") for block in page.blocks)]
 
 
@@ -112,3 +116,13 @@ def test_page(page, tmp_path):
                 assert check_docs.matches(block.lines, output), f"{where}: the output is\n{output}"
     finally:
         walk.stop()
+
+
+@pytest.mark.parametrize("where, command", OTHERS)
+def test_command_line(where, command, tmp_path):
+    """In an empty folder, with no hub and no server, a command gets as far as to miss its model; 2 is a mistake in its flags."""
+    text = f'isotope() {{ "{BINARY}" "$@"; }}; {command.removeprefix("build/release/")}'
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(["bash", "-c", text], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode in (0, 1), f"{where}: {done.stdout}{done.stderr}"
