@@ -14,7 +14,7 @@ add_custom_target(package_files ALL DEPENDS ${generated}/isotope.1)
 
 install(FILES ${generated}/isotope.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES ${generated}/isotope.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME isotope)
-install(FILES ${generated}/isotope.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions RENAME _isotope)
+install(FILES ${generated}/isotope.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions RENAME _isotope)
 install(FILES ${generated}/isotope.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs FILES_MATCHING PATTERN "*.md" PATTERN "*.png" PATTERN "*.svg")

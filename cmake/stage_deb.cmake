@@ -7,6 +7,10 @@ file(INSTALL "${deploy}/isotope.service" DESTINATION "${root}/usr/lib/systemd/sy
 # Keys and tokens may stand there; systemd reads it as root.
 file(INSTALL "${deploy}/isotope.default" DESTINATION "${root}/etc/default" RENAME isotope
      PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ)
+# Of packages, zsh on Debian reads the completions there.
+file(MAKE_DIRECTORY "${root}/usr/share/zsh/vendor-completions")
+file(RENAME "${root}/usr/share/zsh/site-functions/_isotope" "${root}/usr/share/zsh/vendor-completions/_isotope")
+file(REMOVE "${root}/usr/share/zsh/site-functions")
 set(doc "${root}/usr/share/doc/isotope")
 file(INSTALL "${deploy}/deb/copyright" DESTINATION "${doc}")
 file(REMOVE "${doc}/LICENSE")

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <utility>
 
 #include "cli/command_tree.h"
 
@@ -44,6 +45,17 @@ std::string flag_text(const FlagEntry& flag) {
   return fmt::format(".TP\n{}\n{}\n", names, roff(flag.description));
 }
 
+constexpr std::pair<std::string_view, std::string_view> kVariables[] = {
+    {"HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE",
+     "As huggingface_hub reads them."},
+    {"ISOTOPE_API_KEY", "The key of serve."},
+    {"ISOTOPE_CACHE", "The folder of compiled kernels (default: ~/.cache/isotope/kernels)."},
+    {"ISOTOPE_CLANG, ISOTOPE_HIPRTC_LIBRARY, ISOTOPE_NVRTC_LIBRARY",
+     "The compiler of kernels, where it is not the one that is found."},
+    {"ISOTOPE_CUDA_LIBRARY, ISOTOPE_HIP_LIBRARY",
+     "The driver of the GPU, where it is not the one that is found."},
+};
+
 }  // namespace
 
 std::string man_page(const CLI::App& app, const std::string& version) {
@@ -62,12 +74,14 @@ std::string man_page(const CLI::App& app, const std::string& version) {
     for (const FlagEntry& flag : command->flags) out += flag_text(flag);
     if (!command->footer.empty()) out += verbatim(command->footer);
   }
+  out +=
+      ".SH EXIT STATUS\n0 for success, 1 for an error (named on standard error), 2 for a wrong "
+      "command line.\n.SH ENVIRONMENT\n";
+  for (const auto& [names, meaning] : kVariables)
+    out += fmt::format(".TP\n.B {}\n{}\n", roff(names), roff(meaning));
   return out +
-         ".SH EXIT STATUS\n0 for success, 1 for an error (named on standard error), 2 for a "
-         "wrong command line.\n.SH ENVIRONMENT\n"
-         "HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE: as huggingface_hub "
-         "reads them.\n.br\nISOTOPE_API_KEY: the key of serve.\n.br\nISOTOPE_CACHE: the "
-         "folder of compiled kernels.\n";
+         ".SH SEE ALSO\nThe book in /usr/share/doc/isotope/docs (a package) or "
+         "/usr/local/share/doc/isotope/docs.\n";
 }
 
 }  // namespace isotope::cli
