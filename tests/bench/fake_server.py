@@ -186,6 +186,17 @@ async def broken(writer):
     return True
 
 
+async def odd_reason(writer):
+    writer.stream.write(b"HTTP/1.1 503 Busy\xff\r\nContent-Length: 3\r\n\r\n\x1b\xc3\n")
+    await writer.stream.drain()
+    return True
+
+
+async def odd_type(writer):
+    await writer.head(content_type="text/\xff", length=0)
+    return True
+
+
 async def whole(writer):
     await answer_json(writer, "200 OK", chunk("all at once", "stop"))
     return True

@@ -114,6 +114,11 @@ def test_errors_are_counted_and_grouped(fake, tmp_path):
     bench(fake, tmp_path, ["broken"], code=1)
 
 
+def test_what_a_server_says_is_made_printable(fake, tmp_path):
+    errors = bench(fake, tmp_path, ["odd_reason", "odd_type"], code=1)["error_counts"]  # a report that is JSON in UTF-8
+    assert errors == {"HTTP 503 Busy\ufffd:  \ufffd ": 1, "the server does not stream: its answer is text/\u00ff": 1}
+
+
 def test_a_stream_without_an_end_has_failed(fake, tmp_path):
     result = bench(fake, tmp_path, ["steady", "endless"])
     assert (result["completed"], result["failed"]) == (1, 1)

@@ -97,20 +97,6 @@ std::string message_in(const json::value& value) {
   return {};
 }
 
-/// For a terminal: short, valid UTF-8, no control characters.
-std::string one_line(std::string_view bytes) {
-  std::string text = text::replace_invalid_utf8(bytes.substr(0, 2 * kMaxMessage));
-  if (text.size() > kMaxMessage) {
-    std::size_t end = kMaxMessage;
-    while (end > 0 && (std::uint8_t(text[end]) & 0xc0) == 0x80) --end;  // never half a character
-    text.resize(end);
-    text += "…";
-  }
-  for (char& c : text)
-    if (std::uint8_t(c) < 0x20 || c == 0x7f) c = ' ';
-  return text;
-}
-
 }  // namespace
 
 AnswerEvent parse_answer_event(std::string_view data) {
@@ -123,10 +109,11 @@ AnswerEvent parse_answer_event(std::string_view data) {
   json::monotonic_resource resource(memory.data(), memory.size());
   const json::value value = parse_json(data, "event", &resource);
   const json::object* object = value.if_object();
-  if (!object) fail(ErrorCode::corrupt_data, "an event is no JSON object: {}", one_line(data));
+  if (!object)
+    fail(ErrorCode::corrupt_data, "an event is no JSON object: {}", printable_line(data));
   if (const json::value* error = object->if_contains("error"); error && !error->is_null()) {
-    event.error = one_line(message_in(*error));
-    if (event.error.empty()) event.error = one_line(json::serialize(*error));
+    event.error = printable_line(message_in(*error));
+    if (event.error.empty()) event.error = printable_line(json::serialize(*error));
     return event;
   }
   read_choices(*object, event);
@@ -137,11 +124,24 @@ AnswerEvent parse_answer_event(std::string_view data) {
 std::string error_message(std::string_view body) {
   try {
     std::string message = message_in(parse_json(body, "error"));
-    if (!message.empty()) return one_line(message);
+    if (!message.empty()) return printable_line(message);
   } catch (const Error&) {
     // Not JSON: a proxy's page, say.
   }
-  return one_line(body);
+  return printable_line(body);
+}
+
+std::string printable_line(std::string_view bytes) {
+  std::string text = text::replace_invalid_utf8(bytes.substr(0, 2 * kMaxMessage));
+  if (text.size() > kMaxMessage) {
+    std::size_t end = kMaxMessage;
+    while (end > 0 && (std::uint8_t(text[end]) & 0xc0) == 0x80) --end;  // never half a character
+    text.resize(end);
+    text += "…";
+  }
+  for (char& c : text)
+    if (std::uint8_t(c) < 0x20 || c == 0x7f) c = ' ';
+  return text;
 }
 
 }  // namespace isotope::cli

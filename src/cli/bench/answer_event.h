@@ -23,7 +23,10 @@ struct AnswerEvent {
 AnswerEvent parse_answer_event(std::string_view data);
 
 /// The message in an error's body: {"error": {"message"}}, {"error": "…"}, {"message"}, {"detail"}
-/// or, if it is none of these, the text itself. Fit for one line.
+/// or, if it is none of these, the text itself. A printable_line().
 std::string error_message(std::string_view body);
+
+/// What a server sent, for a terminal or a report: short, valid UTF-8, no control characters.
+std::string printable_line(std::string_view bytes);
 
 }  // namespace isotope::cli

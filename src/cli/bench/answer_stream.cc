@@ -28,7 +28,7 @@ AnswerStream::AnswerStream(LoadRecord& record, Clock::time_point began, const Lo
 
 void AnswerStream::head(int status, std::string_view reason, std::string_view content_type) {
   status_ = status;
-  reason_ = reason;
+  reason_ = printable_line(reason);
   content_type_ = content_type.substr(0, content_type.find(';'));
   is_stream_ = status == 200 && boost::beast::iequals(content_type_, "text/event-stream");
 }
@@ -71,7 +71,7 @@ std::string AnswerStream::verdict() const {
   }
   if (!is_stream_)
     return fmt::format("the server does not stream: its answer is {}",
-                       content_type_.empty() ? "of no stated type" : content_type_);
+                       content_type_.empty() ? "of no stated type" : printable_line(content_type_));
   if (record_.events.empty()) return "the stream ended without a token";
   if (!done_ && !finished_) return "the stream ended without finish_reason or [DONE]";
   return {};
