@@ -21,6 +21,10 @@ std::uint64_t derived_seed(std::uint64_t seed, std::uint64_t n) {
   return z ^ (z >> 31);
 }
 
+bool contains(const std::vector<TokenId>& ids, TokenId id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
 SchedulerOptions scheduler_options(const CoreOptions& options) {
   SchedulerOptions scheduler;
   scheduler.max_rows = options.limits.max_rows;
@@ -299,14 +303,14 @@ void EngineCore::emit(Job& job, TokenOutput token) {
   progress.prompt_logprobs = sequence.take_prompt_logprobs();
   TokenConstraint* constraint = sequence.constraint();
   if (constraint && !constraint->accept(id))
-    return finish(job, FinishReason::error,
-                  "no token can follow: the answer's form and the tokens banned by min_tokens leave "
-                  "none");
+    return finish(
+        job, FinishReason::error,
+        "no token can follow: the vocabulary has none that goes on with the answer's form");
   const auto reason = sequence.finish_reason();
   if (reason == FinishReason::stop)
     finish(job, *reason);
   else if (constraint && constraint->finished())
-    finish(job, FinishReason::complete);
+    finish(job, contains(options_.eos_ids, id) ? FinishReason::stop : FinishReason::complete);
   else if (reason)
     finish(job, *reason);
 }

@@ -217,12 +217,50 @@ TEST(EngineCore, ConstraintsHoldThroughBatchingAndPreemption) {
   EXPECT_GT(core->stats().preemptions, 0u);
 }
 
+/// Token i must be one of `allowed[i]`, and then the answer is complete.
+class ListedConstraint final : public TokenConstraint {
+ public:
+  explicit ListedConstraint(std::vector<Tokens> allowed) : allowed_(std::move(allowed)) {}
+
+  void fill_mask(std::span<std::uint32_t> mask, std::int64_t) override {
+    std::fill(mask.begin(), mask.end(), 0);
+    for (const TokenId id : allowed_[count_]) mask[std::size_t(id) / 32] |= 1u << (id % 32);
+  }
+  bool accept(TokenId token) override {
+    const Tokens& here = allowed_[count_++];
+    return std::find(here.begin(), here.end(), token) != here.end();
+  }
+  bool finished() const override { return count_ == allowed_.size(); }
+
+ private:
+  const std::vector<Tokens> allowed_;
+  std::size_t count_ = 0;
+};
+
+TEST(EngineCore, AConstraintGoesBeforeMinTokens) {
+  const TokenId eos = 9;
+  CoreSetup setup;
+  setup.eos_ids = {eos};
+  const auto core = make_core(setup);
+  // What would stop comes only where nothing else may, and does not stop there.
+  const std::vector<Tokens> allowed = {{5, 6, 7}, {5}, {5, 8, eos}, {6}, {eos}};
+  for (const bool ignore_eos : {false, true}) {
+    Request request = greedy({1, 2}, 40);
+    request.params.stop_token_ids = {5, 6};
+    request.params.min_tokens = 20;
+    request.params.ignore_eos = ignore_eos;
+    if (ignore_eos) request.params.stop_token_ids.push_back(eos);
+    request.constraint = std::make_shared<ListedConstraint>(allowed);
+    const Whole whole = read(core->submit(std::move(request)));
+    EXPECT_EQ(whole.tokens(), (Tokens{7, 5, 8, 6, eos}));
+    EXPECT_EQ(whole.last.finished, FinishReason::stop) << "end-of-sequence is no text";
+  }
+}
+
 TEST(EngineCore, AConstraintThatLeavesNothingEndsInAnError) {
   const auto core = make_core({});
   Request request = greedy({1, 2}, 40);
-  request.constraint = std::make_shared<StaircaseConstraint>(5, 9);
-  request.params.stop_token_ids = {5, 6};
-  request.params.min_tokens = 3;
+  request.constraint = std::make_shared<ListedConstraint>(std::vector<Tokens>{{5}, {}, {6}});
   const Whole whole = read(core->submit(std::move(request)));
   EXPECT_EQ(whole.last.finished, FinishReason::error);
   EXPECT_NE(whole.last.error.find("no token can follow"), std::string::npos);

@@ -25,7 +25,9 @@ struct SamplingParams {
   float repetition_penalty = 1.0f, presence_penalty = 0.0f, frequency_penalty = 0.0f;
   std::optional<std::uint64_t> seed;
   std::int64_t max_tokens = 16;  ///< new tokens; ≥ 0. 0 only computes the prompt (and its logprobs)
-  std::int64_t min_tokens = 0;  ///< end-of-sequence and stop tokens are banned before this many
+  /// End-of-sequence and stop tokens are banned before this many, unless the constraint leaves
+  /// nothing else.
+  std::int64_t min_tokens = 0;
   std::vector<TokenId> stop_token_ids;
   bool ignore_eos = false;
   std::vector<std::pair<TokenId, float>> logit_bias;

@@ -16,6 +16,20 @@ std::size_t logits_bytes(const models::StepLimits& limits, std::int64_t vocab_si
   return std::size_t(limits.max_logits * vocab_size) * sizeof(float);
 }
 
+/// Takes `ids` out of what a constraint allows, unless nothing would be left.
+void ban(std::span<const TokenId> ids, std::span<std::uint32_t> mask) {
+  std::vector<TokenId> taken;
+  for (const TokenId id : ids) {
+    std::uint32_t& word = mask[std::size_t(id) / 32];
+    const std::uint32_t bit = std::uint32_t(1) << (id % 32);
+    if (word & bit) taken.push_back(id);
+    word &= ~bit;
+  }
+  if (taken.empty() || std::any_of(mask.begin(), mask.end(), [](auto word) { return word != 0; }))
+    return;
+  for (const TokenId id : taken) mask[std::size_t(id) / 32] |= std::uint32_t(1) << (id % 32);
+}
+
 }  // namespace
 
 RunnerMemory runner_memory(const models::StepLimits& limits, std::int64_t vocab_size,
@@ -142,8 +156,9 @@ void Runner::fill_masks() {
   const std::span<std::uint32_t> masks = arrays_.masks(rows, words);
   mask_pool().parallel_for(rows, [&](std::int64_t row, int) {
     Sequence& sequence = *host_.constrained[std::size_t(row)];
-    sequence.constraint()->fill_mask(masks.subspan(std::size_t(row * words), std::size_t(words)),
-                                     sequence.num_left());
+    const auto mask = masks.subspan(std::size_t(row * words), std::size_t(words));
+    sequence.constraint()->fill_mask(mask, sequence.num_left());
+    ban(sequence.banned(), mask);
   });
   arrays_.upload_masks(rows, words);
 }

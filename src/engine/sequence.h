@@ -108,7 +108,8 @@ class Sequence {
     return std::min(params_.max_tokens - num_output(), max_model_len_ - num_tokens());
   }
 
-  /// Tokens that must not come next, because they would end the answer too early.
+  /// Tokens that must not come next, because they would end the answer too early; but a constraint
+  /// that allows nothing else goes before this.
   std::span<const TokenId> banned() const;
   /// Why the answer ends here, if it does.
   std::optional<FinishReason> finish_reason() const;

@@ -106,15 +106,16 @@ void StepBatch::add_sampling(Sequence& sequence) {
     bias_ids.push_back(id);
     bias_values.push_back(bias);
   }
-  for (const TokenId id : sequence.banned()) {
-    bias_ids.push_back(id);
-    bias_values.push_back(-std::numeric_limits<float>::infinity());
+  if (sequence.constraint()) {
+    row.mask = std::int32_t(constrained.size());  // which leaves out what is banned, if it can
+    constrained.push_back(&sequence);
+  } else {
+    for (const TokenId id : sequence.banned()) {
+      bias_ids.push_back(id);
+      bias_values.push_back(-std::numeric_limits<float>::infinity());
+    }
   }
   row.bias_end = std::int32_t(bias_ids.size());
-  if (sequence.constraint()) {
-    row.mask = std::int32_t(constrained.size());
-    constrained.push_back(&sequence);
-  }
   sampling.push_back(row);
 }
 

@@ -30,7 +30,8 @@ Generation::Generation(ServedModel& model, engine::Request request,
   request.params = options.sampling;
   if (options.grammar)
     request.constraint = constrain(
-        options.grammar, ignore_eos_ ? std::vector<TokenId>() : model.engine->info().eos_ids);
+        options.grammar, model.engine->info().eos_ids,
+        ignore_eos_ ? text::GrammarEnd::if_nothing_else_fits : text::GrammarEnd::if_complete);
   if (options.reasoning_budget && options.format &&
       options.format->reasoning != text::ReasoningSyntax::none)
     request.constraint = limit_reasoning(*model.tokenizer, *options.format,

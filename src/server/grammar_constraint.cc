@@ -8,8 +8,8 @@ namespace {
 class GrammarConstraint final : public engine::TokenConstraint {
  public:
   GrammarConstraint(std::shared_ptr<const text::CompiledGrammar> grammar,
-                    std::vector<TokenId> end_ids)
-      : matcher_(std::move(grammar), std::move(end_ids)) {}
+                    std::vector<TokenId> end_ids, text::GrammarEnd end)
+      : matcher_(std::move(grammar), std::move(end_ids), end) {}
 
   void fill_mask(std::span<std::uint32_t> mask, std::int64_t tokens_left) override {
     matcher_.fill_mask(mask, tokens_left);
@@ -24,8 +24,9 @@ class GrammarConstraint final : public engine::TokenConstraint {
 }  // namespace
 
 std::shared_ptr<engine::TokenConstraint> constrain(
-    std::shared_ptr<const text::CompiledGrammar> grammar, std::vector<TokenId> end_ids) {
-  return std::make_shared<GrammarConstraint>(std::move(grammar), std::move(end_ids));
+    std::shared_ptr<const text::CompiledGrammar> grammar, std::vector<TokenId> end_ids,
+    text::GrammarEnd end) {
+  return std::make_shared<GrammarConstraint>(std::move(grammar), std::move(end_ids), end);
 }
 
 }  // namespace isotope::server

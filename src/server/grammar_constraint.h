@@ -9,8 +9,9 @@
 
 namespace isotope::server {
 
-/// For one answer. `end_ids` may follow a complete text.
+/// For one answer. `end_ids` may follow a complete text, when `end` says so.
 std::shared_ptr<engine::TokenConstraint> constrain(
-    std::shared_ptr<const text::CompiledGrammar> grammar, std::vector<TokenId> end_ids);
+    std::shared_ptr<const text::CompiledGrammar> grammar, std::vector<TokenId> end_ids,
+    text::GrammarEnd end);
 
 }  // namespace isotope::server

@@ -73,6 +73,26 @@ def test_combines_with_everything_else(http):
         assert "".join(choice["logprobs"]["tokens"]).strip() == choice["text"]
 
 
+@pytest.mark.parametrize("fields", [{"ignore_eos": True}, {"min_tokens": 9}, {"ignore_eos": True, "min_tokens": 9}])
+def test_a_complete_answer_ends_though_the_end_was_put_off(http, fields):
+    """More could follow, but not in the tokens that are left: then the form goes before ignore_eos and min_tokens."""
+    for stream in (False, True):
+        body = {"prompt": "Once", "max_tokens": 9, "stream": stream, "skip_special_tokens": False,
+                "structured_outputs": {"regex": "<(0123456789)*>(0123456789)*"}, **fields}
+        response = http.post(COMPLETION, json=body)
+        assert response.status_code == 200, response.text
+        chunks = [json.loads(event[6:]) for event in response.text.split("\n\n") if event.startswith("data: {")]
+        choices = [chunk["choices"][0] for chunk in chunks] if stream else [response.json()["choices"][0]]
+        assert "".join(choice["text"] for choice in choices) == "<>"
+        assert choices[-1]["finish_reason"] == "stop"
+
+
+def test_a_form_of_stop_tokens_goes_before_min_tokens(http):
+    every_token = list(range(512))
+    choice = complete(http, structured_outputs={"regex": "a{5}"}, stop_token_ids=every_token, min_tokens=200)
+    assert choice["text"] == "aaaaa" and choice["finish_reason"] == "stop"
+
+
 def test_stop_strings_end_a_form(http):
     choice = complete(http, structured_outputs={"regex": "abcdef"}, stop="d")
     assert choice["text"] == "abc"

@@ -207,9 +207,10 @@ std::size_t most_bytes(const CompiledGrammar& grammar) {
 
 class GrammarMatcher::Impl {
  public:
-  Impl(std::shared_ptr<const CompiledGrammar> grammar, std::vector<TokenId> end_ids)
+  Impl(std::shared_ptr<const CompiledGrammar> grammar, std::vector<TokenId> end_ids, GrammarEnd end)
       : grammar_(std::move(grammar)),
         end_ids_(std::move(end_ids)),
+        end_(end),
         arena_(grammar_->automaton, grammar_->trie->longest()),
         here_(arena_.start()) {}
 
@@ -219,6 +220,10 @@ class GrammarMatcher::Impl {
     if (ended_) return;
     fill_text(mask, tokens_left);
     if (!here_.complete) return;
+    const auto has_tokens = [](std::uint32_t word) { return word != 0; };
+    if (end_ == GrammarEnd::if_nothing_else_fits &&
+        std::any_of(mask.begin(), mask.end(), has_tokens))
+      return;
     for (const TokenId id : end_ids_)
       if (id >= 0 && std::size_t(id) < 32 * mask.size()) set_bit(mask, id);
   }
@@ -306,14 +311,15 @@ class GrammarMatcher::Impl {
 
   std::shared_ptr<const CompiledGrammar> grammar_;
   std::vector<TokenId> end_ids_;
+  GrammarEnd end_;
   PlaceArena arena_;
   Places here_;
   bool ended_ = false;  // by one of end_ids_
 };
 
 GrammarMatcher::GrammarMatcher(std::shared_ptr<const CompiledGrammar> grammar,
-                               std::vector<TokenId> end_ids)
-    : impl_(std::make_unique<Impl>(std::move(grammar), std::move(end_ids))) {}
+                               std::vector<TokenId> end_ids, GrammarEnd end)
+    : impl_(std::make_unique<Impl>(std::move(grammar), std::move(end_ids), end)) {}
 GrammarMatcher::~GrammarMatcher() = default;
 GrammarMatcher::GrammarMatcher(GrammarMatcher&&) noexcept = default;
 GrammarMatcher& GrammarMatcher::operator=(GrammarMatcher&&) noexcept = default;

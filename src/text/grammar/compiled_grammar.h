@@ -25,11 +25,18 @@ std::shared_ptr<const CompiledGrammar> compile_grammar(const Grammar& grammar,
 /// Memory that it can come to take, with the masks that it keeps.
 std::size_t most_bytes(const CompiledGrammar& grammar);
 
+/// When tokens that end an answer may come.
+enum class GrammarEnd {
+  if_complete,           ///< after every complete text
+  if_nothing_else_fits,  ///< only where the text, or what is left of its tokens, allows no other
+};
+
 /// One answer's way through a grammar. Used by one thread at a time.
 class GrammarMatcher {
  public:
   /// `end_ids` may follow a complete text, and nothing follows them.
-  GrammarMatcher(std::shared_ptr<const CompiledGrammar> grammar, std::vector<TokenId> end_ids);
+  GrammarMatcher(std::shared_ptr<const CompiledGrammar> grammar, std::vector<TokenId> end_ids,
+                 GrammarEnd end = GrammarEnd::if_complete);
   ~GrammarMatcher();
   GrammarMatcher(GrammarMatcher&&) noexcept;
   GrammarMatcher& operator=(GrammarMatcher&&) noexcept;

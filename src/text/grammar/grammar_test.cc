@@ -185,6 +185,27 @@ TEST(Grammar, EndIsAllowedWhenTheTextIsComplete) {
   EXPECT_FALSE(matcher.accept('1'));
 }
 
+TEST(Grammar, EndThatIsIgnoredComesWhereNothingElseFits) {
+  const TokenId end = vocabulary().id_of("null");
+  const auto grammar = pattern("a(bcd)*");  // "bcd" takes three tokens
+  for (const GrammarEnd rule : {GrammarEnd::if_complete, GrammarEnd::if_nothing_else_fits}) {
+    GrammarMatcher matcher(grammar, {end}, rule);
+    ASSERT_TRUE(matcher.accept('a'));
+    for (const std::int64_t left : {100, 3, 2, 1}) {
+      std::vector<std::uint32_t> mask(vocabulary().words());
+      matcher.fill_mask(mask, left);
+      const auto allows = [&](TokenId id) {
+        return bool(mask[std::size_t(id) / 32] >> (id % 32) & 1);
+      };
+      EXPECT_EQ(allows('b'), left >= 3);
+      EXPECT_EQ(allows(end), rule == GrammarEnd::if_complete || left < 3);
+    }
+    EXPECT_FALSE(matcher.finished());
+    EXPECT_TRUE(matcher.accept(end));
+    EXPECT_TRUE(matcher.finished());
+  }
+}
+
 TEST(Grammar, MarkersAreTokensAndNeverText) {
   const TokenId call = vocabulary().id_of("<call>");
   const auto grammar = compiled([&](GrammarBuilder& b) {
