@@ -76,7 +76,7 @@ class AnswerGrammar {
       const GrammarExpr content = add_output_form(builder_, *demands_.form);
       return offers_calls(demands_) ? builder_.alternatives({content, calls()}) : content;
     }
-    // Strict functions: any text, and then perhaps calls.
+    // Calls of certain functions, or with certain arguments: any text, and then perhaps calls.
     return builder_.alternatives(
         {text_without_calls(),
          builder_.sequence({text_up_to(Marker::call_open), calls_after_marker()})});
@@ -133,10 +133,12 @@ class AnswerGrammar {
   GrammarBuilder builder_;
 };
 
-bool has_strict_tools(const AnswerDemands& demands) {
+/// Whether not every call would do that the model could make of what it is shown.
+bool restricts_calls(const AnswerDemands& demands) {
   const std::vector<Tool>& tools = demands.tools.tools;
   return offers_calls(demands) &&
-         std::any_of(tools.begin(), tools.end(), [](const Tool& tool) { return tool.strict; });
+         (demands.tools.some_hidden ||
+          std::any_of(tools.begin(), tools.end(), [](const Tool& tool) { return tool.strict; }));
 }
 
 /// Equal for equal grammars of one model.
@@ -156,10 +158,10 @@ std::string key_of(const AnswerDemands& demands) {
 
 std::shared_ptr<const text::CompiledGrammar> answer_grammar(const ServedModel& model,
                                                             const AnswerDemands& demands) {
-  if (!demands.form && !demands.tools.must_call() && !has_strict_tools(demands)) return nullptr;
+  if (!demands.form && !demands.tools.must_call() && !restricts_calls(demands)) return nullptr;
   try {
-    return model.grammars->get(
-        key_of(demands), [&] { return AnswerGrammar(*model.tokenizer, demands).build(); });
+    return model.grammars->get(key_of(demands),
+                               [&] { return AnswerGrammar(*model.tokenizer, demands).build(); });
   } catch (const Error& error) {  // as a whole it is too much
     const std::string field = demands.form ? demands.form->field : "tools";
     throw ApiError(400, fmt::format("{}: {}", field, error.what()), field);

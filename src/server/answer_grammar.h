@@ -20,9 +20,9 @@ struct AnswerDemands {
   const std::optional<OutputForm>& form;  ///< of the content
 };
 
-/// nullptr if any answer will do: no call is required, no function strict, and the content has no
-/// form. Otherwise it may take seconds. Errors: ApiError 400 naming the field or the tool whose
-/// schema cannot be obeyed; Error for a grammar beyond the limits.
+/// nullptr if any answer will do: no call is required, no function strict or hidden, and the
+/// content has no form. Otherwise it may take seconds. Errors: ApiError 400 naming the field or the
+/// tool whose schema cannot be obeyed; Error for a grammar beyond the limits.
 std::shared_ptr<const text::CompiledGrammar> answer_grammar(const ServedModel& model,
                                                             const AnswerDemands& demands);
 

@@ -208,7 +208,12 @@ TEST(ResponsesRequest, RefusesByName) {
   EXPECT_EQ(refused(R"(, "tools": [{"type": "function"}])"), "tools[0].name");
   EXPECT_EQ(refused(R"(, "tool_choice": {"type": "file_search"})"), "tool_choice.type");
   EXPECT_EQ(refused(R"(, "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []})"),
-            "tool_choice.type");
+            "tool_choice.tools");
+  EXPECT_EQ(refused(R"(, "tool_choice": {"type": "allowed_tools", "mode": "none",
+                         "tools": [{"type": "function", "name": "f"}]})"),
+            "tool_choice.mode");
+  EXPECT_EQ(refused(R"(, "tool_choice": {"type": "allowed_tools", "tools": [{"type": "mcp"}]})"),
+            "tool_choice.tools[0].type");
   EXPECT_EQ(refused(R"(, "reasoning": {"effort": "huge"})"), "reasoning.effort");
   EXPECT_EQ(refused(R"(, "text": {"format": {}})"), "text.format.type");
   EXPECT_EQ(refused(R"(, "text": {"format": {"type": "xml"}})").substr(0, 11), "text.format");

@@ -154,7 +154,8 @@ TEST(CompletionRequest, RefusesByName) {
       {R"("guided_regex": "a*", "guided_choice": ["a"])", "guided_choice"},
       {R"("guided_choice": [])", "guided_choice"},
       {R"("structured_outputs": {"json": 5})", "structured_outputs.json"},
-      {R"("structured_outputs": {"structural_tag": {"a": 1}})", "structured_outputs.structural_tag"},
+      {R"("structured_outputs": {"structural_tag": {"a": 1}})",
+       "structured_outputs.structural_tag"},
       {R"("use_beam_search": true)", "use_beam_search"},
       {R"("n": 128, "prompt": ["1","2","3","4","5","6","7","8","9"])", "n"},
   };
@@ -258,6 +259,25 @@ TEST(ChatRequest, PassesToolsUnlessTheyAreOff) {
   EXPECT_FALSE(chat_request(body + "none\"}").conversation.variables.contains("tools"));
 }
 
+TEST(ChatRequest, AllowsSomeToolsAndShowsAll) {
+  const std::string body =
+      R"({"messages": [{"role": "user", "content": "x"}],
+          "tools": [{"type": "function", "function": {"name": "f"}},
+                    {"type": "function", "function": {"name": "g"}}],
+          "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "MODE", "tools": [
+              {"type": "function", "function": {"name": "g"}}]}}})";
+  for (const std::string mode : {"auto", "required"}) {
+    std::string own = body;
+    const Conversation conversation =
+        chat_request(own.replace(own.find("MODE"), 4, mode)).conversation;
+    EXPECT_EQ(conversation.variables.at("tools").as_array().size(), 2u);
+    ASSERT_EQ(conversation.tools.tools.size(), 1u);
+    EXPECT_EQ(conversation.tools.tools.front().name, "g");
+    EXPECT_TRUE(conversation.tools.some_hidden);
+    EXPECT_EQ(conversation.tools.must_call(), mode == "required");
+  }
+}
+
 TEST(ChatRequest, RefusesByName) {
   const Refusal cases[] = {
       {R"("messages": null)", "messages"},
@@ -287,6 +307,15 @@ TEST(ChatRequest, RefusesByName) {
       {R"("tool_choice": "required")", "tool_choice"},
       {R"("tool_choice": "maybe")", "tool_choice"},
       {R"("tool_choice": {"type": "function", "function": {"name": "f"}})", "tool_choice"},
+      {R"("tool_choice": {"type": "custom"})", "tool_choice.type"},
+      {R"("tool_choice": {"type": "allowed_tools"})", "tool_choice.allowed_tools"},
+      {R"("tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "none"}})",
+       "tool_choice.allowed_tools.mode"},
+      {R"("tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto"}})",
+       "tool_choice.allowed_tools.tools"},
+      {R"("tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [
+              {"type": "function", "function": {"name": "f"}}]}})",
+       "tool_choice"},
       {R"("functions": [{"name": "f"}])", "functions"},
       {R"("response_format": {"type": "json_schema"})", "response_format.json_schema"},
       {R"("response_format": {"type": "json_schema", "json_schema": {"name": "x"}})",

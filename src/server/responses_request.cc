@@ -98,6 +98,27 @@ void check_function_type(const RequestFields& tool) {
                                     type));
 }
 
+/// {"type": "function", "name"} with the name where chat completions have it.
+json::object chat_choice(const RequestFields& choice) {
+  check_function_type(choice);
+  return {{"type", "function"},
+          {"function", json::object{{"name", choice.required_string("name")}}}};
+}
+
+/// {"type": "allowed_tools", "mode", "tools"} likewise.
+json::object chat_allowed_tools(const RequestFields& choice) {
+  json::object allowed;
+  if (const json::value* mode = choice.find("mode")) allowed["mode"] = *mode;
+  if (const json::array* items = choice.array("tools", kMaxTools)) {
+    json::array tools;
+    for (const json::value& item : *items)
+      tools.push_back(
+          chat_choice(RequestFields(item, fmt::format("tool_choice.tools[{}]", tools.size()))));
+    allowed["tools"] = std::move(tools);
+  }
+  return {{"type", "allowed_tools"}, {"allowed_tools", std::move(allowed)}};
+}
+
 void put_tools(const RequestFields& fields, json::object& body) {
   if (const json::array* items = fields.array("tools", kMaxTools)) {
     json::array tools;
@@ -115,9 +136,8 @@ void put_tools(const RequestFields& fields, json::object& body) {
     return;
   }
   const RequestFields choice(*value, "tool_choice");
-  check_function_type(choice);
-  body["tool_choice"] = json::object{
-      {"type", "function"}, {"function", json::object{{"name", choice.required_string("name")}}}};
+  body["tool_choice"] =
+      choice.string("type") == "allowed_tools" ? chat_allowed_tools(choice) : chat_choice(choice);
 }
 
 /// text.format is a chat completion's response_format, less nested.
@@ -231,6 +251,7 @@ ResponsesRequest parse_responses_request(const json::value& body, const ModelLim
   ResponsesRequest request;
   request.chat = parse_chat_body(std::move(chat), limits,
                                  {{"max_completion_tokens", "max_output_tokens"},
+                                  {"tool_choice.allowed_tools", "tool_choice"},
                                   {"response_format.json_schema", "text.format"},
                                   {"response_format", "text.format"},
                                   {"reasoning_effort", "reasoning.effort"}});

@@ -22,8 +22,9 @@ struct Tool {
 struct ToolUse {
   enum class Choice { automatic, none, required, named };
   Choice choice = Choice::automatic;
-  std::vector<Tool> tools;  ///< named: only this one; none: empty
-  bool parallel = true;     ///< several calls in one answer
+  std::vector<Tool> tools;   ///< that may be called; named: only this one; none: empty
+  bool some_hidden = false;  ///< the model is shown others, too, which it may not call
+  bool parallel = true;      ///< several calls in one answer
 
   bool must_call() const { return choice == Choice::required || choice == Choice::named; }
 };

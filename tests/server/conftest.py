@@ -18,6 +18,7 @@ import httpx
 import openai
 import pytest
 
+import tiny_models
 from browser import FakeServer, chromium, visit
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -112,6 +113,16 @@ def chat_server():
     if not CHAT_MODEL:
         pytest.skip("ISOTOPE_CHAT_MODEL is not set")
     with running(model=CHAT_MODEL) as started:
+        yield started
+
+
+@pytest.fixture(scope="session", params=["qwen3", "ministral3"])
+def family(request, tmp_path_factory):
+    """A server of one of the two families that reason and call tools: a real tokenizer and template, random weights."""
+    folder = tmp_path_factory.mktemp(request.param)
+    model = getattr(tiny_models, request.param)(folder)
+    with running("--load-format", "dummy", "--served-model-name", "tiny", model=model) as started:
+        started.name = request.param
         yield started
 
 

@@ -7,7 +7,6 @@ import openai
 import pytest
 
 import answers
-import tiny_models
 from conftest import CHAT_MODEL, running
 
 WEATHER = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 12},
@@ -20,16 +19,6 @@ TOOLS = [{"type": "function", "function": {"name": name, "description": name, "p
          for name in ("get_weather", "add")]
 TOOLS.append({"type": "function", "function": {"name": "get_time"}})
 USER = [{"role": "user", "content": "What is the weather in Paris?"}]
-
-
-@pytest.fixture(scope="module", params=["qwen3", "ministral3"])
-def family(request, tmp_path_factory):
-    """A server of one of the two families."""
-    folder = tmp_path_factory.mktemp(request.param)
-    model = getattr(tiny_models, request.param)(folder)
-    with running("--load-format", "dummy", "--served-model-name", "tiny", model=model) as started:
-        started.name = request.param
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +129,29 @@ def test_strict_functions_bind_calls_of_their_own_accord(family):
     bias = {"qwen3": {"151657": 100}, "ministral3": {"9": 100}}[family.name]  # to make it call at once
     choice = chat(family, tools=tools, parallel_tool_calls=False, logit_bias=bias, **no_thinking()).choices[0]
     check_calls(choice, ["add"])
+
+
+def allowed_tools(mode, *names):
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+
+def test_some_tools_may_be_called_and_all_are_shown(family):
+    bias = {"qwen3": {"151657": 100}, "ministral3": {"9": 100}}[family.name]  # to make it call of its own accord
+    prompts = set()
+    for seed in range(4):
+        for mode in ("required", "auto"):
+            answer = chat(family, tool_choice=allowed_tools(mode, "add", "get_time"), seed=seed, logit_bias=bias,
+                          parallel_tool_calls=False, **no_thinking())
+            assert {call.function.name for call in answer.choices[0].message.tool_calls} <= {"add", "get_time"}
+            if mode == "required":
+                check_calls(answer.choices[0], ["add", "get_time"])
+            prompts.add(answer.usage.prompt_tokens)
+    assert prompts == {chat(family, max_tokens=1, **no_thinking()).usage.prompt_tokens}
+    response = family.client().responses.create(
+        model="tiny", input="The weather?", tools=[{"type": "function", **tool["function"]} for tool in TOOLS], max_output_tokens=300,
+        tool_choice={"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "add"}]}, **no_thinking())
+    assert {item.name for item in response.output} == {"add"}
 
 
 def test_refusals_name_the_field(family):
