@@ -14,6 +14,8 @@ inline constexpr const char* kModelHelp =
 
 /// A path that exists stays as it is. Otherwise "org/name" becomes its snapshot in the cache,
 /// downloaded (with a message and progress) if it is not there. `revision`: empty for main.
+/// Errors: not_found for other names; those of hub::pull, and where a folder called org exists they
+/// say that there is no such path, too.
 std::filesystem::path resolve_model(const std::filesystem::path& model,
                                     const std::string& revision = {});
 

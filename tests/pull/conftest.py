@@ -10,7 +10,7 @@ import hub_server
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARY = os.environ.get("ISOTOPE_BINARY", str(ROOT / "build/release/isotope"))
+BINARY = os.path.abspath(os.environ.get("ISOTOPE_BINARY", ROOT / "build/release/isotope"))
 STORIES = ROOT / "tests/data/stories260K"
 LARGE = random.Random(7).randbytes(36 << 20)  # three parts of 16 MiB
 

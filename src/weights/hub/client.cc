@@ -19,7 +19,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int kMaxRedirects = 8;
-constexpr int kMaxTries = 6;  // without a byte of progress between them
+constexpr int kMaxTries = 6;         // without a byte of progress between them
+constexpr int kMaxTriesToReach = 2;  // a hub that has not answered yet: perhaps there is no network
 constexpr milliseconds kFirstPause(500), kLongestPause(16'000);
 constexpr std::int64_t kLongestRetryAfter = 300;  // seconds; whoever asks for more is unavailable
 constexpr std::size_t kMaxListing = std::size_t(64) << 20;
@@ -72,6 +73,7 @@ struct HubClient::Goal {
   std::string what;                         ///< for messages
   const FileInfo* file = nullptr;           ///< whose bytes are read: its ETag must not change
   const std::atomic<bool>* stop = nullptr;  ///< may be null
+  bool first = false;                       ///< it opens the conversation with the hub
 };
 
 HubClient::HubClient(const Settings& settings, Repository repository)
@@ -120,7 +122,8 @@ void HubClient::with_retries(const Goal& goal, const Attempt& attempt) {
       tries = 1;
       wait = kFirstPause;
     }
-    if (tries == kMaxTries || response.retry_after > kLongestRetryAfter)
+    const int most_tries = goal.first && response.unreachable ? kMaxTriesToReach : kMaxTries;
+    if (tries >= most_tries || response.retry_after > kLongestRetryAfter)
       fail(ErrorCode::unavailable, "{}: {} ({} tries{}); run the command again to go on", goal.what,
            reason(response), tries,
            response.retry_after > 0
@@ -135,7 +138,8 @@ void HubClient::with_retries(const Goal& goal, const Attempt& attempt) {
 }
 
 Listing HubClient::list() {
-  const Goal goal{.what = fmt::format("{} at {}", repository_.name, settings_.endpoint)};
+  const Goal goal{.what = fmt::format("{} at {}", repository_.name, settings_.endpoint),
+                  .first = true};
   const std::string url =
       fmt::format("{}/api/models/{}/revision/{}", settings_.endpoint,
                   url_quote(repository_.name, true), url_quote(repository_.revision, false));

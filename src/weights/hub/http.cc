@@ -46,6 +46,13 @@ constexpr long kConnectSeconds = 20, kStalledSeconds = 30;
 /// protocol, malformed URL, the three of TLS certificates.
 constexpr int kPermanent[] = {1, 3, 35, 58, 60, 77};
 
+/// No name server that knows the host (or the proxy), nobody who listens there.
+constexpr int kUnreachable[] = {5, 6, 7};
+
+bool is_one_of(int code, std::span<const int> codes) {
+  return std::find(codes.begin(), codes.end(), code) != codes.end();
+}
+
 struct Curl {
   Handle* (*init)();
   void (*cleanup)(Handle*);
@@ -222,8 +229,8 @@ HttpResponse HttpSession::send(const HttpRequest& request, const Sink& sink,
   if (exchange.thrown) std::rethrow_exception(exchange.thrown);
   if (code != 0) {
     response.transport_error = error[0] ? error : curl.strerror(code);
-    response.transient =
-        std::find(std::begin(kPermanent), std::end(kPermanent), code) == std::end(kPermanent);
+    response.transient = !is_one_of(code, kPermanent);
+    response.unreachable = is_one_of(code, kUnreachable);
   }
   return std::move(exchange.response);
 }

@@ -20,6 +20,7 @@ struct HttpResponse {
   std::int64_t retry_after = 0;                ///< seconds; 0: not said
   std::string transport_error;                 ///< why the exchange broke off; empty: it did not
   bool transient = false;                      ///< and whether trying again can help
+  bool unreachable = false;                    ///< there was not even a connection
 
   std::string header(const std::string& name) const;
 };
