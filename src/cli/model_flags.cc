@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/log.h"
+#include "cli/choice_flag.h"
 #include "cli/progress.h"
 #include "cli/resolve_model.h"
 #include "server/load_model.h"
@@ -35,18 +36,6 @@ const std::map<std::string, EmbeddingInHost> kEmbeddingInHost = {
     {"no", EmbeddingInHost::no}};
 const std::map<std::string, LoadFormat> kLoadFormats = {{"auto", LoadFormat::automatic},
                                                         {"dummy", LoadFormat::dummy}};
-
-template <typename T>
-void add_choice(CLI::App& command, const std::string& name, T& target,
-                const std::map<std::string, T>& choices, const std::string& help) {
-  std::string names;
-  for (const auto& [key, value] : choices) names += (names.empty() ? "" : "|") + key;
-  command
-      .add_option_function<std::string>(
-          name, [&target, &choices](const std::string& key) { target = choices.at(key); }, help)
-      ->check(CLI::IsMember(choices))
-      ->type_name(names);
-}
 
 void add_size(CLI::App& command, const std::string& name, std::size_t& target,
               const std::string& help) {
