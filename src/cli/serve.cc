@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/log.h"
+#include "cli/choice_flag.h"
 #include "cli/commands.h"
 #include "cli/model_flags.h"
 #include "cli/parser_flags.h"
@@ -22,6 +23,9 @@ struct ServeFlags {
 
 constexpr int kMaxWords = 1024;  // of one flag
 
+const std::map<std::string, engine::SchedulingPolicy> kPolicies = {
+    {"fcfs", engine::SchedulingPolicy::fcfs}, {"priority", engine::SchedulingPolicy::priority}};
+
 void log_plan(const engine::EngineInfo& info) {
   log_info("engine", "{} on {}: {} of weights, {} of KV cache ({}, {} tokens), {} of workspace",
            info.family, info.device, format_bytes(info.weight_bytes), format_bytes(info.kv_bytes),
@@ -36,10 +40,14 @@ int run(ServeFlags& flags) {
     if (const char* key = std::getenv("ISOTOPE_API_KEY"); key && *key)
       flags.server.api_keys.emplace_back(key);
   flags.server.version = kVersion;
-  const auto model = flags.model.load();
+  std::unique_ptr<server::ServedModel> model;  // outlives the server
+  server::Server server(flags.server);
+  log_info("server", "listening on {}:{}; /ready tells when the model is loaded", flags.server.host,
+           server.port());
+  model = flags.model.load();
   flags.parsers.apply(*model);
   log_plan(model->engine->info());
-  server::Server server(*model, flags.server);
+  server.begin(*model);
   std::cout << "Serving " << model->name << " on http://" << flags.server.host << ":"
             << server.port() << (flags.server.web_page ? " (open it in a browser to chat)" : "")
             << std::endl;
@@ -81,13 +89,9 @@ void add_access_flags(CLI::App& command, server::ServerOptions& server) {
 
 void add_limit_flags(CLI::App& command, ServeFlags& flags) {
   server::ServerOptions& server = flags.server;
-  command
-      .add_option("--scheduling-policy", flags.model.engine.scheduling_policy,
-                  "Who comes first: earlier requests (fcfs), or those with a lower \"priority\"")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, engine::SchedulingPolicy>{
-          {"fcfs", engine::SchedulingPolicy::fcfs},
-          {"priority", engine::SchedulingPolicy::priority}}))
-      ->default_str("fcfs");
+  add_choice(command, "--scheduling-policy", flags.model.engine.scheduling_policy, kPolicies,
+             "Who comes first: earlier requests (fcfs, the default), or those with a lower "
+             "\"priority\"");
   const auto count = [&](const std::string& name, auto& value, const std::string& help) {
     command.add_option(name, value, help)->capture_default_str()->check(CLI::NonNegativeNumber);
   };
@@ -105,6 +109,13 @@ void add_limit_flags(CLI::App& command, ServeFlags& flags) {
                   "Seconds that a client may take to send the header of a request")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
+  command
+      .add_option(
+          "--stream-ping-interval", server.ping_seconds,
+          "Seconds of silence after which a stream sends a comment, so that proxies keep it "
+          "(0: never)")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 86400.0));
   command
       .add_option("--max-stream-buffer", server.max_stream_buffer,
                   "Bytes of a stream that its client may leave unread before it is cancelled")

@@ -37,6 +37,7 @@ constexpr std::size_t kSmallBody = 1 << 20;
 /// Parsing and tokenizing larger ones takes more than some milliseconds.
 constexpr std::size_t kLargeBody = 128 << 10;
 constexpr std::size_t kBodyShares = 8;  // full-sized bodies at a time
+constexpr int kLoadingRetrySeconds = 5;
 
 /// Errors: ApiError 415.
 void check_content_type(std::string_view type) {
@@ -70,8 +71,8 @@ bool is_http_error(boost::system::error_code error) {
 
 /// The page's relative links need the slash that people leave out.
 Route redirect(std::string location) {
-  return {.show =
-              [location = std::move(location)](const Service&) {
+  return {.tell =
+              [location = std::move(location)](const ServerState&) {
                 return Response{.status = 308,
                                 .content_type = "text/plain",
                                 .headers = {{"Location", location}}};
@@ -111,7 +112,8 @@ Connection::Connection(Host& host, asio::ip::tcp::socket socket)
     : host_(host),
       stream_(std::move(socket)),
       buffer_(kMaxBufferBytes),
-      event_(host.io, asio::steady_timer::time_point::max()) {
+      event_(host.io, asio::steady_timer::time_point::max()),
+      silence_(host.io) {
   boost::system::error_code ignored;
   stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
   host_.connections.insert(this);
@@ -211,7 +213,8 @@ void Connection::begin(const Parser& parser) {
   current_.keep_alive = request.keep_alive() && !host_.stopping;
 }
 
-/// Where the request goes, if its header allows it. Errors: ApiError 400, 401, 403, 404, 405, 415.
+/// Where the request goes, if its header allows it. Errors: ApiError 400, 401, 403, 404, 405, 415,
+/// 503 while the model is loaded.
 Route Connection::route_of(const Parser& parser) {
   const auto& request = parser.get();
   current_.id = request_id(request["X-Request-Id"]);
@@ -219,9 +222,8 @@ Route Connection::route_of(const Parser& parser) {
     const Preflight preflight{.origin = current_.origin,
                               .method = request[http::field::access_control_request_method],
                               .headers = request[http::field::access_control_request_headers]};
-    return {.show = [response = answer_preflight(host_.options.cors, preflight)](const Service&) {
-      return response;
-    }};
+    return {.tell = [response = answer_preflight(host_.options.cors, preflight)](
+                        const ServerState&) { return response; }};
   }
   const std::string& root = host_.options.root_path;
   if (!root.empty() && current_.target == root) return redirect(root + "/");
@@ -230,6 +232,10 @@ Route Connection::route_of(const Parser& parser) {
   if (!route.open)
     check_key(host_.options.api_keys, request[http::field::authorization], request["x-api-key"]);
   if (route.handle) check_content_type(request[http::field::content_type]);
+  if (!route.tell && !host_.service)
+    throw ApiError(503, "the model is still loading; /ready tells when it is there", {},
+                   "model_loading")
+        .with_header("Retry-After", std::to_string(kLoadingRetrySeconds));
   return route;
 }
 
@@ -278,9 +284,9 @@ asio::awaitable<bool> Connection::read_body(Parser& parser) {
 asio::awaitable<bool> Connection::answer(const Route& route, std::string body) {
   std::optional<ApiError> refusal;
   Response shown;
-  if (route.show) {
+  if (!route.handle) {
     try {
-      shown = route.show(host_.service);
+      shown = route.tell ? route.tell(host_.state) : route.show(*host_.service);
     } catch (...) {
       refusal = to_api_error(std::current_exception());
     }
@@ -294,7 +300,7 @@ asio::awaitable<bool> Connection::answer(const Route& route, std::string body) {
   const bool large = job->body.size() > kLargeBody;
   asio::post(
       large ? host_.large_body_workers : host_.workers,
-      [job, handle = route.handle, &service = host_.service, id = current_.id, wake = waker()] {
+      [job, handle = route.handle, &service = *host_.service, id = current_.id, wake = waker()] {
         try {
           job->exchange = handle({service, job->body, id});
         } catch (...) {
@@ -347,23 +353,27 @@ asio::awaitable<bool> Connection::send_stream(Exchange& exchange) {
   if (!current_.keep_alive) start += "Connection: close\r\n";
   unsent_ = start + "\r\n";
   write_failed_ = false;
+  begin_silence();
   json::object ending;
   for (bool last = false;;) {
     if (!last) {
       const StreamPart part = exchange.next();
       last = part.last;
       append_chunk(part);
+      if (ping_due_ && !writing_ && unsent_.empty())
+        append_chunk({.bytes = std::string(exchange.ping())});
     }
     flush();
     if (last && !writing_) break;
     if (peer_gone_ || write_failed_) break;
     if (unsent_.size() > host_.options.max_stream_buffer) {
-      host_.service.model.stats->note_slow_reader();
+      host_.service->model.stats->note_slow_reader();
       ending["error"] = fmt::format("the client has left {} bytes unread", unsent_.size());
       break;
     }
     co_await wait();
   }
+  silence_.cancel();
   const bool sent = !writing_ && !write_failed_ && !peer_gone_ && unsent_.empty();
   for (const auto& [key, value] : exchange.log_fields()) ending[key] = value;
   log(sent ? 200 : 499, ending);
@@ -374,12 +384,39 @@ asio::awaitable<bool> Connection::send_stream(Exchange& exchange) {
 }
 
 void Connection::append_chunk(const StreamPart& part) {
+  if (!part.bytes.empty()) {
+    last_bytes_ = std::chrono::steady_clock::now();
+    if (std::exchange(ping_due_, false)) watch_silence();
+  }
   if (!current_.chunked) {
     unsent_ += part.bytes;
     return;
   }
   if (!part.bytes.empty()) unsent_ += fmt::format("{:x}\r\n{}\r\n", part.bytes.size(), part.bytes);
   if (part.last) unsent_ += "0\r\n\r\n";
+}
+
+void Connection::begin_silence() {
+  last_bytes_ = std::chrono::steady_clock::now();
+  ping_due_ = false;
+  watch_silence();
+}
+
+/// Until a stream has said nothing for so long that proxies might take it for dead. Each part only
+/// notes its time; the timer goes on from the last.
+void Connection::watch_silence() {
+  if (host_.options.ping_seconds <= 0) return;
+  using Clock = std::chrono::steady_clock;
+  const auto longest = std::chrono::duration_cast<Clock::duration>(
+      std::chrono::duration<double>(host_.options.ping_seconds));
+  silence_.expires_at(last_bytes_ + longest);
+  silence_.async_wait([weak = weak_from_this(), longest](boost::system::error_code error) {
+    const auto self = weak.lock();
+    if (error || !self) return;
+    if (Clock::now() < self->last_bytes_ + longest) return self->watch_silence();
+    self->ping_due_ = true;
+    self->wake();
+  });
 }
 
 /// Writes what a stream has to send, beside everything else: answers go on while a client reads

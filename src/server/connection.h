@@ -36,11 +36,12 @@ class Connection;
 
 /// What the connections of a server share. I/O thread only.
 struct Host {
-  const Service& service;
+  const ServerState& state;
   const ServerOptions& options;
   asio::io_context& io;
   asio::thread_pool& workers;
   asio::thread_pool& large_body_workers;
+  const Service* service = nullptr;  ///< while the model is loaded
   std::unordered_set<Connection*> connections;
   std::size_t body_bytes = 0;  ///< of the request bodies being read or parsed
   bool stopping = false;
@@ -99,6 +100,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<void> wait();
   void watch_peer();
   asio::awaitable<void> stop_watching();
+  void begin_silence();
+  void watch_silence();
   void append_chunk(const StreamPart& part);
   void flush();
   asio::awaitable<void> stop_writing();
@@ -111,6 +114,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// Of a stream: what is being written, and what must wait for that.
   std::string sending_, unsent_;
   bool writing_ = false, write_failed_ = false;
+  asio::steady_timer silence_;  ///< of a stream
+  std::chrono::steady_clock::time_point last_bytes_;
+  bool ping_due_ = false;
   bool idle_ = false, cancelled_ = false;
   Exchange* exchange_ = nullptr;
   Current current_;

@@ -12,17 +12,22 @@
 
 namespace isotope::server {
 
-/// What all endpoints know; constant while the server runs.
+/// What there is to tell with or without a model.
+struct ServerState {
+  enum class Phase { loading, serving, draining };
+  std::string version;
+  bool web_page = true;
+  std::atomic<Phase> phase = Phase::loading;
+};
+
+/// What all endpoints know once the model is loaded; constant from then on.
 struct Service {
   ServedModel& model;
+  const ServerState& state;
   ModelLimits limits;
-  std::string version;
-  std::string fingerprint;   ///< of what makes equal seeds give equal answers
-  std::int64_t started = 0;  ///< Unix time, the model's "created"
-  bool web_page = true;
+  std::string fingerprint;       ///< of what makes equal seeds give equal answers
+  std::int64_t started = 0;      ///< Unix time, the model's "created"
   bool thinking_switch = false;  ///< the chat template heeds enable_thinking
-  /// Becomes true when the server takes no more requests.
-  const std::atomic<bool>* draining = nullptr;
 };
 
 /// A POST, as an endpoint sees it.
@@ -45,13 +50,14 @@ Response list_models(const Service& service);
 Response show_model(const Service& service, std::string_view name);
 /// What the server has and how busy it is, for the chat page.
 Response show_status(const Service& service);
-/// Errors: ApiError 404 if there is no such file, or no page.
-Response show_web_page(const Service& service, std::string_view path);
-/// Whether the process lives; and whether requests should be sent to it.
-Response show_health(const Service& service);
-Response show_ready(const Service& service);
-Response show_version(const Service& service);
 /// Prometheus text with vLLM's names.
 Response show_metrics(const Service& service);
+
+/// Errors: ApiError 404 if there is no such file, or no page.
+Response show_web_page(const ServerState& state, std::string_view path);
+/// Whether the process lives; and whether requests should be sent to it.
+Response show_health(const ServerState& state);
+Response show_ready(const ServerState& state);
+Response show_version(const ServerState& state);
 
 }  // namespace isotope::server

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,8 @@ class Exchange {
   virtual std::optional<Response> response() = 0;
   /// What was added to the stream. After the last part nothing is asked any more.
   virtual StreamPart next() { return {.bytes = {}, .last = true}; }
+  /// What a stream may say between events when there is nothing to say, so that proxies keep it.
+  virtual std::string_view ping() const { return ": ping\n\n"; }
   /// Ends early what runs; the answer then says so.
   virtual void cancel() {}
   /// Counts and times for the log.

@@ -101,15 +101,15 @@ TEST(Deadline, IsTheShorterOfTheRequestsAndTheServers) {
     EXPECT_THROW(seconds_left(fmt::format("{{\"timeout\": {}}}", bad), 0), ApiError) << bad;
 }
 
-TEST(Readiness, EndsWithShutdown) {
-  ServedModel model;
-  std::atomic<bool> draining = false;
-  const Service service{
-      .model = model, .limits = {}, .version = {}, .fingerprint = {}, .draining = &draining};
-  EXPECT_EQ(show_ready(service).status, 200);
-  draining = true;
-  EXPECT_EQ(show_ready(service).status, 503);
-  EXPECT_EQ(show_health(service).status, 200);
+TEST(Readiness, BeginsWithTheModelAndEndsWithShutdown) {
+  ServerState state;
+  EXPECT_EQ(show_ready(state).status, 503);
+  EXPECT_EQ(show_health(state).status, 200);
+  state.phase = ServerState::Phase::serving;
+  EXPECT_EQ(show_ready(state).status, 200);
+  state.phase = ServerState::Phase::draining;
+  EXPECT_EQ(show_ready(state).status, 503);
+  EXPECT_EQ(show_health(state).status, 200);
 }
 
 TEST(MetricsText, EscapesAndSumsUp) {

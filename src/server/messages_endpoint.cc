@@ -47,8 +47,10 @@ class MessagesExchange final : public BlockExchange {
                                     {"cache_read_input_tokens", 0},
                                     {"output_tokens", 0}};
     append_event("message_start", {{"message", std::move(message)}}, out);
-    append_event("ping", {}, out);
+    out += ping();
   }
+
+  std::string_view ping() const override { return "event: ping\ndata: {\"type\":\"ping\"}\n\n"; }
 
   void begin_block(std::string& out) override {
     append_event("content_block_start",

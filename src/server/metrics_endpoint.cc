@@ -77,7 +77,8 @@ void put_info(MetricsText& out, const engine::EngineInfo& info, const Service& s
                  {"cache_dtype", info.kv_dtype},
                  {"enable_prefix_caching", info.prefix_caching ? "True" : "False"}});
   out.gauge("isotope:build_info", "What serves; always 1.");
-  out.sample(1, {{"version", service.version}, {"device", info.device}, {"family", info.family}});
+  out.sample(
+      1, {{"version", service.state.version}, {"device", info.device}, {"family", info.family}});
 }
 
 void put_ours(MetricsText& out, const engine::EngineStats& stats, const RequestCounts& counts,

@@ -9,25 +9,26 @@ namespace {
 
 struct Entry {
   std::string_view method, path;
-  Response (*show)(const Service&);
-  std::unique_ptr<Exchange> (*handle)(const Call&);
-  bool open;
+  std::unique_ptr<Exchange> (*handle)(const Call&) = nullptr;
+  Response (*show)(const Service&) = nullptr;
+  Response (*tell)(const ServerState&) = nullptr;
+  bool open = false;
 };
 
 constexpr Entry kEntries[] = {
-    {"POST", "/v1/chat/completions", nullptr, chat, false},
-    {"POST", "/v1/completions", nullptr, complete, false},
-    {"POST", "/v1/responses", nullptr, respond, false},
-    {"POST", "/v1/messages", nullptr, answer_messages, false},
-    {"POST", "/v1/messages/count_tokens", nullptr, count_message_tokens, false},
-    {"GET", "/v1/models", list_models, nullptr, false},
-    {"POST", "/tokenize", nullptr, tokenize, false},
-    {"POST", "/detokenize", nullptr, detokenize, false},
-    {"GET", "/v1/status", show_status, nullptr, false},
-    {"GET", "/health", show_health, nullptr, true},
-    {"GET", "/ready", show_ready, nullptr, true},
-    {"GET", "/version", show_version, nullptr, true},
-    {"GET", "/metrics", show_metrics, nullptr, true},
+    {"POST", "/v1/chat/completions", chat},
+    {"POST", "/v1/completions", complete},
+    {"POST", "/v1/responses", respond},
+    {"POST", "/v1/messages", answer_messages},
+    {"POST", "/v1/messages/count_tokens", count_message_tokens},
+    {.method = "GET", .path = "/v1/models", .show = list_models},
+    {"POST", "/tokenize", tokenize},
+    {"POST", "/detokenize", detokenize},
+    {.method = "GET", .path = "/v1/status", .show = show_status},
+    {.method = "GET", .path = "/health", .tell = show_health, .open = true},
+    {.method = "GET", .path = "/ready", .tell = show_ready, .open = true},
+    {.method = "GET", .path = "/version", .tell = show_version, .open = true},
+    {.method = "GET", .path = "/metrics", .show = show_metrics, .open = true},
 };
 
 /// Endpoints of the same protocols that clients may look for, and why they will not find them.
@@ -110,7 +111,7 @@ Route find_route(std::string_view method, std::string_view target) {
   for (const Entry& entry : kEntries) {
     if (path != entry.path) continue;
     check_method(method, entry.method, path);
-    return {.show = entry.show, .handle = entry.handle, .open = entry.open};
+    return {.handle = entry.handle, .show = entry.show, .tell = entry.tell, .open = entry.open};
   }
   if (path.starts_with(kModelPrefix)) {
     check_method(method, "GET", path);
@@ -119,8 +120,8 @@ Route find_route(std::string_view method, std::string_view target) {
   }
   if (is_web_page_path(path)) {
     check_method(method, "GET", path);
-    return {.show = [path = std::string(path)](
-                        const Service& service) { return show_web_page(service, path); },
+    return {.tell = [path = std::string(path)](
+                        const ServerState& state) { return show_web_page(state, path); },
             .open = true};
   }
   std::string known;

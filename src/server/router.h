@@ -11,11 +11,14 @@
 
 namespace isotope::server {
 
+/// One of `handle`, `show` and `tell` is set.
 struct Route {
-  /// Answers at once, without body (GET); or on a worker thread, from the body (POST). One of them
-  /// is set.
-  std::function<Response(const Service&)> show;
+  /// Answers on a worker thread, from the body (POST).
   std::unique_ptr<Exchange> (*handle)(const Call&) = nullptr;
+  /// Answers at once, without body (GET).
+  std::function<Response(const Service&)> show;
+  /// Likewise, and needs no model: also while it is loaded.
+  std::function<Response(const ServerState&)> tell;
   /// Needs no API key: what probes and scrapers ask for.
   bool open = false;
 };

@@ -7,8 +7,11 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/use_future.hpp>
 
 #include <csignal>
+#include <future>
+#include <optional>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -101,41 +104,48 @@ class RareWarning {
 
 class Server::Impl {
  public:
-  Impl(ServedModel& model, ServerOptions options)
+  explicit Impl(ServerOptions options)
       : options_(checked(std::move(options))),
-        service_{model,
-                 limits_of(model, options_),
-                 options_.version,
-                 fingerprint_of(*model.engine, options_.version),
-                 unix_time(),
-                 options_.web_page,
-                 has_thinking_switch(model),
-                 &draining_},
-        host_{service_,
-              options_,
-              io_,
-              workers_,
-              large_body_workers_,
-              {},
-              0,
-              false,
-              [this] { finish_if_done(); }},
+        host_{.state = state_,
+              .options = options_,
+              .io = io_,
+              .workers = workers_,
+              .large_body_workers = large_body_workers_,
+              .connections = {},
+              .on_connection_closed = [this] { finish_if_done(); }},
         acceptor_(listen(io_, options_.host, options_.port)),
-        signals_(io_, SIGINT, SIGTERM),
+        port_(acceptor_.local_endpoint().port()),
+        signals_(io_),
         deadline_(io_),
         workers_(kWorkers),
         large_body_workers_(kLargeBodyWorkers) {
-    model.queue = options_.queue;
+    state_.version = options_.version;
+    state_.web_page = options_.web_page;
+    asio::co_spawn(io_, accept(), asio::detached);
+    io_thread_ = std::async(std::launch::async, [this] { io_.run(); });
   }
 
-  ~Impl() { host_.on_connection_closed = nullptr; }
+  ~Impl() {
+    io_.stop();
+    if (io_thread_.valid()) io_thread_.wait();
+    host_.on_connection_closed = nullptr;
+  }
 
-  std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  std::uint16_t port() const { return port_; }
+
+  void begin(ServedModel& model) {
+    model.queue = options_.queue;
+    service_.emplace(Service{.model = model,
+                             .state = state_,
+                             .limits = limits_of(model, options_),
+                             .fingerprint = fingerprint_of(*model.engine, options_.version),
+                             .started = unix_time(),
+                             .thinking_switch = has_thinking_switch(model)});
+    asio::post(io_, asio::use_future([this] { begin_service(); })).get();
+  }
 
   void run() {
-    wait_for_signal();
-    asio::co_spawn(io_, accept(), asio::detached);
-    io_.run();
+    io_thread_.get();
     workers_.join();
     large_body_workers_.join();
   }
@@ -175,6 +185,15 @@ class Server::Impl {
     socket.write_some(asio::buffer(kAnswer), ignored);
   }
 
+  void begin_service() {
+    host_.service = &*service_;
+    state_.phase = ServerState::Phase::serving;
+    // Until here they end the process at once, as nothing can interrupt the loading of a model.
+    signals_.add(SIGINT);
+    signals_.add(SIGTERM);
+    wait_for_signal();
+  }
+
   void wait_for_signal() {
     signals_.async_wait(
         [this](boost::system::error_code error, int signal) { on_signal(error, signal); });
@@ -192,7 +211,8 @@ class Server::Impl {
 
   void begin_stop() {
     if (host_.stopping) return;
-    host_.stopping = draining_ = true;
+    host_.stopping = true;
+    state_.phase = ServerState::Phase::draining;
     deadline_.expires_after(std::chrono::seconds(options_.shutdown_seconds));
     deadline_.async_wait([this](boost::system::error_code error) {
       if (!error) cancel_all();
@@ -224,22 +244,24 @@ class Server::Impl {
     signals_.cancel(ignored);
   }
 
-  std::atomic<bool> draining_ = false;
   const ServerOptions options_;
-  const Service service_;
+  ServerState state_;
+  std::optional<Service> service_;
   Host host_;  // outlives io_, whose destruction ends the connections that are left
   asio::io_context io_{1};
   tcp::acceptor acceptor_;
+  const std::uint16_t port_;
   asio::signal_set signals_;
   asio::steady_timer deadline_;
   asio::thread_pool workers_, large_body_workers_;
   RareWarning accept_failed_, refused_;
+  std::future<void> io_thread_;  // runs io_
 };
 
-Server::Server(ServedModel& model, ServerOptions options)
-    : impl_(std::make_unique<Impl>(model, std::move(options))) {}
+Server::Server(ServerOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Server::~Server() = default;
 std::uint16_t Server::port() const { return impl_->port(); }
+void Server::begin(ServedModel& model) { impl_->begin(model); }
 void Server::run() { impl_->run(); }
 void Server::stop() { impl_->stop(); }
 

@@ -27,17 +27,24 @@ struct ServerOptions {
   double request_timeout = 0;  ///< seconds for a request, at most; 0: no limit
   /// Bytes of one stream that its client has not taken yet; more, and the stream ends.
   std::size_t max_stream_buffer = std::size_t(8) << 20;
+  double ping_seconds = 15;   ///< of silence before a stream tells that it lives; 0: it never does
   int header_seconds = 20;    ///< for a request's header, from its first byte
   int shutdown_seconds = 10;  ///< how long running requests may take to finish after SIGTERM
 };
 
 class Server {
  public:
-  /// Binds at once. Errors: invalid_argument naming host and port.
-  Server(ServedModel& model, ServerOptions options);
+  /// Listens from now on, so that it can be asked whether it lives while the model is loaded; all
+  /// other requests are told to come later. Errors: invalid_argument naming host and port.
+  explicit Server(ServerOptions options);
+  /// Ends at once what is left.
   ~Server();
   std::uint16_t port() const;
-  /// Serves until SIGINT or SIGTERM (or stop()), then finishes or cancels what runs, and returns.
+  /// From the return of this on, requests are taken, and SIGINT and SIGTERM end run(). Once; the
+  /// model must outlive this.
+  void begin(ServedModel& model);
+  /// Serves until one of these signals (or stop()), then finishes or cancels what runs, and
+  /// returns.
   void run();
   /// From any thread.
   void stop();

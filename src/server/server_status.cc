@@ -26,7 +26,7 @@ Response show_status(const Service& service) {
   const json::object body{
       {"object", "status"},
       {"models", std::move(names)},
-      {"version", service.version},
+      {"version", service.state.version},
       {"family", info.family},
       {"device", info.device},
       {"max_model_len", service.limits.context_tokens},
@@ -39,8 +39,8 @@ Response show_status(const Service& service) {
   return {.body = json::serialize(body), .headers = {{"Cache-Control", "no-store"}}};
 }
 
-Response show_web_page(const Service& service, std::string_view path) {
-  if (!service.web_page)
+Response show_web_page(const ServerState& state, std::string_view path) {
+  if (!state.web_page)
     throw ApiError(404, "the server was started with --no-web-page; its API is under /v1");
   if (std::optional<Response> file = web_page_file(path)) return *std::move(file);
   throw ApiError(404, fmt::format("the chat page has no {}", path.substr(0, 100)));

@@ -43,16 +43,22 @@ Response show_model(const Service& service, std::string_view name) {
   return {.body = json::serialize(model_card(service, name))};
 }
 
-Response show_health(const Service&) { return {.body = R"({"status":"ok"})"}; }
+Response show_health(const ServerState&) { return {.body = R"({"status":"ok"})"}; }
 
-Response show_ready(const Service& service) {
-  if (service.draining && *service.draining)
-    return {.status = 503, .body = R"({"status":"shutting down"})"};
-  return {.body = R"({"status":"ready"})"};
+Response show_ready(const ServerState& state) {
+  switch (state.phase) {
+    case ServerState::Phase::loading:
+      return {.status = 503, .body = R"({"status":"loading"})"};
+    case ServerState::Phase::serving:
+      return {.body = R"({"status":"ready"})"};
+    case ServerState::Phase::draining:
+      break;
+  }
+  return {.status = 503, .body = R"({"status":"shutting down"})"};
 }
 
-Response show_version(const Service& service) {
-  return {.body = json::serialize(json::object{{"version", service.version}})};
+Response show_version(const ServerState& state) {
+  return {.body = json::serialize(json::object{{"version", state.version}})};
 }
 
 }  // namespace isotope::server

@@ -40,8 +40,8 @@ ServedModel make_model() {
 }
 
 void answer(const Route& route, const Service& service, std::string_view body) {
-  if (route.show) {
-    route.show(service);
+  if (route.tell || route.show) {
+    route.tell ? route.tell(service.state) : route.show(service);
     return;
   }
   const auto exchange = route.handle({.service = service, .body = body, .id = "fuzz"});
@@ -79,8 +79,9 @@ void serve(const http::request<http::string_body>& request, const Service& servi
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static ServedModel model = make_model();
+  static const ServerState state{.version = "fuzz", .phase = ServerState::Phase::serving};
   static const Service service{
-      .model = model, .limits = limits_of(model), .version = "fuzz", .fingerprint = "fp_fuzz"};
+      .model = model, .state = state, .limits = limits_of(model), .fingerprint = "fp_fuzz"};
   boost::asio::const_buffer rest(data, size);
   // Several requests on one connection, as with pipelining.
   for (int i = 0; i < 4 && rest.size() > 0; ++i) {

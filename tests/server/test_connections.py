@@ -1,5 +1,6 @@
 """What happens below the protocol: connections, limits, clients that vanish or dawdle, and the end of the server."""
 import json
+import re
 import signal
 import socket
 import threading
@@ -9,7 +10,7 @@ import httpx
 import openai
 import pytest
 
-from conftest import NAME, running
+from conftest import NAME, TEMPLATE, running
 
 LONG = {"prompt": "Once upon a time", "n": 64, "max_tokens": 480, "ignore_eos": True}
 
@@ -260,3 +261,25 @@ def test_port_in_use_is_a_clear_error(server, tmp_path):
                             capture_output=True, text=True, timeout=120)
     assert result.returncode == 1
     assert str(server.port) in result.stderr
+
+
+@pytest.mark.parametrize("path, ping", [("/v1/completions", ": ping"), ("/v1/messages", 'event: ping\ndata: {"type":"ping"}')])
+def test_silent_streams_tell_that_they_live(path, ping):
+    """A stream that waits behind others: proxies hear something, clients hear the same answer."""
+    body = {"prompt": "Lily", "messages": [{"role": "user", "content": "Lily"}], "max_tokens": 5, "seed": 1, "stream": True}
+    with running("--served-model-name", NAME, "--chat-template", TEMPLATE, "--max-num-seqs", "1",
+                 "--stream-ping-interval", "0.05") as server:
+        def ask():
+            events = httpx.post(server.url + path, json=body, timeout=60).text.split("\n\n")
+            return "".join(re.findall(r'"text":"([^"]*)"', "".join(events))), events.count(ping)
+
+        text, _ = ask()
+        others = [connect(server) for _ in range(12)]
+        for other in others:
+            other.sendall(raw_request("/v1/completions", {**LONG, "n": 1}))
+        wait_until_running(server)
+        waited, pings = ask()
+        for other in others:
+            other.close()
+    assert pings > 1
+    assert waited == text != ""
