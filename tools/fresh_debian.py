@@ -10,7 +10,9 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -82,13 +84,13 @@ class Machine:
             raise AssertionError(f"`{text}` ended with {done.returncode}:\n{done.stdout}")
         return done.stdout.strip()
 
-    def start(self, boot, seconds=120):
-        """Turns it on; with `boot` its systemd starts everything."""
+    def start(self, boot, binds=(), seconds=120):
+        """Turns it on; with `boot` its systemd starts everything. `binds`: pairs of a folder here and one there."""
         self.boots = boot
         process = ["--boot", "--console=pipe"] if boot else ["--as-pid2", "/bin/sleep", "infinity"]
         with open(self.console, "ab") as console:
             self.nspawn = subprocess.Popen(["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--resolv-conf=replace-host",
-                                            f"--directory={self.root}", *process],
+                                            f"--directory={self.root}", *(f"--bind={here}:{there}" for here, there in binds), *process],
                                            stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.nspawn.poll() is None:
@@ -131,6 +133,7 @@ class Machine:
 
 @contextlib.contextmanager
 def machine(packages=()):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that nothing stays mounted
     lower = base(packages)
     folder = Path(tempfile.mkdtemp(dir=CACHE))
     for name in ("root", "upper", "work"):

@@ -107,6 +107,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--hub-model", type=Path, required=True, help="folder of SmolLM2-135M-Instruct in BF16")
     arguments.add_argument("--without-tests", action="store_true", help="leave ./test out, which takes longest")
+    arguments.add_argument("--ccache", type=Path, metavar="DIR", help="a compiler's cache to build with, for one who is in a hurry")
     arguments = arguments.parse_args()
     reason = fresh_debian.missing()
     if reason:
@@ -116,7 +117,7 @@ def main():
     with hub_server.running(hub), fresh_debian.machine() as machine:
         source = machine.root / "root/source"
         subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, source], check=True)
-        machine.start(boot=False)
+        machine.start(boot=False, binds=[(arguments.ccache.resolve(), "/root/.cache/ccache")] if arguments.ccache else [])
         newcomer = Newcomer(machine, hub, folder="/root")
         newcomer.type("apt-get update && apt-get install -y git")
         newcomer.folder = "/root/source"
