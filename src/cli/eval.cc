@@ -36,12 +36,7 @@ docs/evaluation.md defines the scores.)");
   command.add_option("--max-gen-toks", flags->max_gen_toks, "Longest answer in tokens")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  command
-      .add_option("--output", flags->output,
-                  "New file for each question's answer and verdicts, as JSON lines")
-      ->type_name("FILE");
-  command.add_flag("--resume", flags->resume,
-                   "Go on with the run in --output; its settings must be the same");
+  flags->log.add_to(command, "question");
   add_report_flag(command, flags->json);
   command.callback([flags, &action] { action = [flags] { return run_gsm8k(*flags); }; });
 }
@@ -66,9 +61,7 @@ Example:
       ->check(CLI::PositiveNumber);
   command.add_option("--limit", flags->limit, "Only the first so many windows (0: all)")
       ->check(CLI::NonNegativeNumber);
-  command
-      .add_option("--output", flags->output, "New file for each window's figures, as JSON lines")
-      ->type_name("FILE");
+  flags->log.add_to(command, "window");
   add_report_flag(command, flags->json);
   command.callback([flags, &action] { action = [flags] { return run_perplexity(*flags); }; });
 }

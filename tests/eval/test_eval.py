@@ -79,6 +79,22 @@ def test_an_interrupted_run_is_resumed(data, by_engine, tmp_path):
     assert "other settings" in refused and str(cut) in refused
 
 
+def test_an_interrupted_text_is_resumed(url, tmp_path):
+    flags = ["perplexity", DATA / "eval/perplexity.txt", "--base-url", url, "--context-length", "200", "--output"]
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    report = json.loads(evaluate(*flags, whole, "--json", "-").stdout)
+    kept = whole.read_text().splitlines(keepends=True)
+    cut.write_text("".join(kept[:4]) + kept[4][:20])
+    resumed = json.loads(evaluate(*flags, cut, "--resume", "--json", "-").stdout)
+    assert cut.read_text().startswith("".join(kept[:4])) and len(lines(cut)) == len(kept)
+    assert resumed["tokens"] == report["tokens"]
+    assert resumed["nll_per_token"] == pytest.approx(report["nll_per_token"], abs=1e-12)
+    first = json.loads(evaluate(*flags, cut, "--resume", "--limit", "2", "--json", "-").stdout)
+    assert first["windows"] == 2 and first["tokens"] < report["tokens"]
+    assert "other settings" in evaluate(*flags, cut, "--resume", "--stride", "50", code=1).stderr
+    assert "--output" in evaluate(*flags[:-1], "--resume", code=1).stderr
+
+
 def test_errors_say_what_to_do(data, tmp_path):
     missing = evaluate("gsm8k", "--model", STORIES, "--data", tmp_path, code=1).stderr
     assert "curl" in missing and "test.jsonl" in missing

@@ -27,32 +27,6 @@ json::object settings_of(const Gsm8kFlags& flags, const EvaluatedModel& model,
           {"stop", json::array(completion.stop.begin(), completion.stop.end())}};
 }
 
-/// Reads back what an earlier run with the same settings has answered, and goes on after it.
-ResultLog resume_log(const Gsm8kFlags& flags, const json::object& head, Gsm8kRecords& records) {
-  const std::uintmax_t length = read_log(
-      flags.output,
-      [&](const json::value& line, const std::string& where) {
-        const std::string before = JsonFields(line, where).string("settings_sha256");
-        if (before != JsonFields(head, "").string("settings_sha256"))
-          fail(ErrorCode::invalid_argument,
-               "--resume: {} was made with other settings; compare its \"settings\" with {}, or "
-               "choose another --output",
-               where, brief(head));
-      },
-      [&](const json::value& line, const std::string& where) {
-        Gsm8kRecord record = read_gsm8k_record(line, where);
-        records[record.index] = std::move(record);
-      });
-  return ResultLog(flags.output, length);
-}
-
-ResultLog open_log(const Gsm8kFlags& flags, const json::object& head, Gsm8kRecords& records) {
-  if (flags.output.empty()) return {};
-  if (flags.resume && std::filesystem::exists(flags.output))
-    return resume_log(flags, head, records);
-  return ResultLog(flags.output, head);
-}
-
 std::string running_scores(const Gsm8kRecords& records) {
   std::string text;
   for (const Gsm8kFilter filter : kGsm8kFilters)
@@ -125,8 +99,7 @@ void print_table(const Gsm8kFlags& flags, const Gsm8kRecords& records, std::size
 }  // namespace
 
 int run_gsm8k(const Gsm8kFlags& flags) {
-  if (flags.resume && flags.output.empty())
-    fail(ErrorCode::invalid_argument, "--resume: which run? Name its file by --output FILE");
+  flags.log.check();
   const Gsm8kData data = load_gsm8k(flags.data);
   const std::size_t limit = flags.limit > 0 ? std::size_t(flags.limit) : data.test.size();
   const std::vector<std::string> prompts =
@@ -136,7 +109,10 @@ int run_gsm8k(const Gsm8kFlags& flags) {
   const json::object head = log_head(kGsm8kTask, settings_of(flags, *model, data, completion));
 
   Gsm8kRecords records;
-  ResultLog log = open_log(flags, head, records);
+  ResultLog log = open_log(flags.log, head, [&](const json::value& line, const std::string& where) {
+    Gsm8kRecord record = read_gsm8k_record(line, where);
+    records[record.index] = std::move(record);
+  });
   const auto start = std::chrono::steady_clock::now();
   answer_rest(*model, data, prompts, completion, records, log);
   const double seconds =

@@ -7,15 +7,16 @@
 #include <string>
 
 #include "cli/eval/evaluated_model.h"
+#include "cli/eval/result_log.h"
 
 namespace isotope::cli {
 
 struct Gsm8kFlags {
   std::shared_ptr<EvaluatedModelFlags> model;
-  std::filesystem::path data, output;
+  std::filesystem::path data;
   std::int64_t limit = 0;  ///< 0: all questions
   std::int64_t num_fewshot = 5, max_gen_toks = 256;
-  bool resume = false;
+  LogFlags log;
   std::string json;
 };
 

@@ -52,15 +52,20 @@ std::vector<TextWindow> cut(const PerplexityFlags& flags, std::int64_t stride, c
   return windows;
 }
 
-WindowRecords score(EvaluatedModel& model, const Text& text, const std::vector<TextWindow>& windows,
-                    ResultLog& log) {
+/// Scores the windows that `records` does not have yet.
+void score_rest(EvaluatedModel& model, const Text& text, const std::vector<TextWindow>& windows,
+                WindowRecords& records, ResultLog& log) {
+  std::vector<std::size_t> numbers;
   std::vector<std::vector<TokenId>> sequences;
-  for (const TextWindow& window : windows)
-    sequences.emplace_back(text.tokens.begin() + std::ptrdiff_t(window.begin),
-                           text.tokens.begin() + std::ptrdiff_t(window.end));
-  WindowRecords records;
+  for (std::size_t i = 0; i < windows.size(); ++i)
+    if (!records.contains(std::int64_t(i))) {
+      numbers.push_back(i);
+      sequences.emplace_back(text.tokens.begin() + std::ptrdiff_t(windows[i].begin),
+                             text.tokens.begin() + std::ptrdiff_t(windows[i].end));
+    }
   ProgressBar bar("Perplexity");
-  model.score(sequences, [&](std::size_t i, std::span<const double> logprobs) {
+  model.score(sequences, [&](std::size_t number, std::span<const double> logprobs) {
+    const std::size_t i = numbers[number];
     const TextWindow& window = windows[i];
     const auto scored = logprobs.subspan(window.scored - window.begin);
     const WindowRecord record{std::int64_t(i), std::int64_t(window.begin),
@@ -71,12 +76,13 @@ WindowRecords score(EvaluatedModel& model, const Text& text, const std::vector<T
     bar.update(std::int64_t(records.size()), std::int64_t(windows.size()),
                fmt::format("perplexity {:.4f}", perplexity_of(records).perplexity()));
   });
-  return records;
+  bar.finish();
 }
 
 }  // namespace
 
 int run_perplexity(const PerplexityFlags& flags) {
+  flags.log.check();
   const std::unique_ptr<EvaluatedModel> model = open_evaluated_model(*flags.model);
   const std::int64_t stride = flags.stride > 0 ? flags.stride : flags.context_length / 2;
   const Text text = read_text(flags.text, *model);
@@ -86,11 +92,18 @@ int run_perplexity(const PerplexityFlags& flags) {
                                                        {"tokens_per_byte", text.tokens_per_byte},
                                                        {"context_length", flags.context_length},
                                                        {"stride", stride}});
-  ResultLog log = flags.output.empty() ? ResultLog() : ResultLog(flags.output, head);
+  WindowRecords records;
+  ResultLog log = open_log(flags.log, head, [&](const json::value& line, const std::string& where) {
+    const WindowRecord record = read_window_record(line, where);
+    records[record.index] = record;
+  });
   const auto start = std::chrono::steady_clock::now();
-  const WindowRecords records = score(*model, text, windows, log);
+  score_rest(*model, text, windows, records, log);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  // A run that is resumed with a smaller limit counts what was asked for now.
+  std::erase_if(records,
+                [&](const auto& entry) { return entry.first >= std::int64_t(windows.size()); });
   const Perplexity result = perplexity_of(records);
   const double bits = result.bits_per_byte(text.tokens_per_byte);
   if (flags.json != "-")

@@ -1,5 +1,6 @@
 #include "cli/eval/result_log.h"
 
+#include <CLI/CLI.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "base/error.h"
@@ -33,10 +34,25 @@ std::uintmax_t read_log(const std::filesystem::path& path, const LogLine& head,
   }
 }
 
+void LogFlags::add_to(CLI::App& command, const std::string& unit) {
+  command
+      .add_option("--output", output,
+                  fmt::format("File for each {}'s results, as JSON lines", unit))
+      ->type_name("FILE");
+  command.add_flag("--resume", resume,
+                   "Go on with the run in --output; its settings must be the same");
+}
+
+void LogFlags::check() const {
+  if (resume && output.empty())
+    fail(ErrorCode::invalid_argument, "--resume: which run? Name its file by --output FILE");
+}
+
 ResultLog::ResultLog(const std::filesystem::path& path, const json::object& head) : path_(path) {
   if (std::filesystem::exists(path))
     fail(ErrorCode::invalid_argument,
-         "--output {}: is there already; remove it or choose another name", path.string());
+         "--output {}: is there already; remove it, choose another name, or go on by --resume",
+         path.string());
   file_.open(path);
   add(head);
 }
@@ -51,6 +67,21 @@ void ResultLog::add(const json::object& line) {
   file_ << json::serialize(line) << "\n";
   file_.flush();
   if (!file_) fail(ErrorCode::invalid_argument, "--output {}: cannot be written", path_.string());
+}
+
+ResultLog open_log(const LogFlags& flags, const json::object& head, const LogLine& line) {
+  if (flags.output.empty()) return {};
+  if (!flags.resume || !std::filesystem::exists(flags.output)) return ResultLog(flags.output, head);
+  const auto check_head = [&head](const json::value& value, const std::string& where) {
+    const std::string before = JsonFields(value, where).string("settings_sha256");
+    if (before != JsonFields(head, "").string("settings_sha256"))
+      fail(ErrorCode::invalid_argument,
+           "--resume: {} was made with other settings; compare its \"settings\" with {}, or "
+           "choose another --output",
+           where, brief(head));
+  };
+  const std::uintmax_t length = read_log(flags.output, check_head, line);
+  return ResultLog(flags.output, length);
 }
 
 }  // namespace isotope::cli

@@ -9,6 +9,10 @@
 
 #include "base/json.h"
 
+namespace CLI {
+class App;
+}
+
 namespace isotope::cli {
 
 /// {"task", "settings", "settings_sha256"}
@@ -20,6 +24,17 @@ json::object log_head(std::string_view task, const json::object& settings);
 using LogLine = std::function<void(const json::value&, const std::string& where)>;
 std::uintmax_t read_log(const std::filesystem::path& path, const LogLine& head,
                         const LogLine& line);
+
+/// Where a record goes, and whether it goes on with one that is there.
+struct LogFlags {
+  std::filesystem::path output;  ///< empty: nowhere
+  bool resume = false;
+
+  /// --output, --resume. `unit` is what a line stands for: "question".
+  void add_to(CLI::App& command, const std::string& unit);
+  /// Errors: invalid_argument for --resume without --output.
+  void check() const;
+};
 
 class ResultLog {
  public:
@@ -37,5 +52,9 @@ class ResultLog {
   std::filesystem::path path_;
   std::ofstream file_;
 };
+
+/// Begins a record; or, if it is to be resumed and is there, tells `line` what it holds and goes on
+/// after that. Errors: invalid_argument if it was made with other settings than those of `head`.
+ResultLog open_log(const LogFlags& flags, const json::object& head, const LogLine& line);
 
 }  // namespace isotope::cli
