@@ -98,8 +98,6 @@ def chat_request(draw, kind):
     elif draw.random() < 0.15:
         body["structured_outputs"] = draw.choice([{"choice": ["yes", "no", "é€"]}, {"regex": "[a-zé]{3,9}"},
                                                   {"json": {"type": "object", "properties": {"a": {"type": "boolean"}}}}])
-    if "structured_outputs" in body or fields.get("tool_choice") not in (None, "auto", "none"):
-        body.pop("min_tokens", None)  # a form that is complete before that cannot go on
     return fields, body
 
 
