@@ -3,15 +3,15 @@
 No program itself; needs tools/requirements-lm-eval.txt.
 """
 import argparse
-import contextlib
 import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 
 import lm_eval
+
+from serving import serving  # noqa: F401: for those who import this
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Rows of a task from DIR/train.jsonl and DIR/test.jsonl instead of the hub.
@@ -28,23 +28,6 @@ def argument_parser(description, limit):
     parser.add_argument("--limit", type=int, default=limit, help="the first so many questions (%(default)s)")
     parser.add_argument("engine_flags", nargs="*", help="after --: flags of isotope, such as --threads 2")
     return parser
-
-
-@contextlib.contextmanager
-def serving(binary, model, flags):
-    """A server with this model while the block runs; gives its URL."""
-    command = [binary, "serve", "--model", model, "--port", "0", *flags]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        for line in process.stdout:
-            if found := re.search(r"http://[\w.:]+:\d+", line):
-                yield found[0].replace("0.0.0.0", "127.0.0.1")
-                break
-        else:
-            sys.exit(f"{' '.join(command)} ended with {process.wait()}")
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def write_gsm8k(folder, data):
