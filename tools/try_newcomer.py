@@ -4,11 +4,13 @@
     tools/try_newcomer.py --hub-model models/SmolLM2-135M-Instruct [--without-tests]
 
 The machine has what debootstrap's smallest Debian has, and git; every command comes from the pages as it stands there, `sudo` left
-out, and is printed with the time that it took. The hub is one on this machine with the model that is given. Needs what
+out and port 8000 another one if it is taken, and is printed with the time that it took. The hub is one on this machine with the model that is given. Needs what
 tools/fresh_debian.py needs, and a network for apt and pip.
 """
 import argparse
+import contextlib
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -24,16 +26,32 @@ PAGES = ("docs/quick-start.md", "recipes/default-model.md")
 HUB_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
+def port_to_use():
+    """8000, as the pages have it, if it is free on this machine, whose network it is."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for port in (8000, 0):
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return probe.getsockname()[1]
+    raise AssertionError("no port is free")
+
+
 class Newcomer:
     def __init__(self, machine, hub, folder):
         self.machine = machine
         self.environment = {"HF_ENDPOINT": hub.url}
         self.folder = folder
+        self.port = port_to_use()
         self.server = None
+
+    def adapted(self, text):
+        text = re.sub(r"(?m)^sudo ", "", text)
+        return re.sub(r"(?<=:)8000\b|(?<=--port )8000\b", str(self.port), text)
 
     def type(self, text):
         """A command, which must succeed; returns what it printed."""
-        text = re.sub(r"(?m)^sudo ", "", text)
+        text = self.adapted(text)
         print(f"$ {text}", flush=True)
         begun = time.monotonic()
         output = self.machine.run(f"set -e; cd {self.folder}; {text}", environment=self.environment)
@@ -45,6 +63,7 @@ class Newcomer:
     def serve(self, text, seconds=600):
         """A command that stays, until it says that it serves."""
         self.stop()
+        text = self.adapted(text if "--port" in text else f"{text} --port 8000")
         print(f"$ {text} &", flush=True)
         begun = time.monotonic()
         self.server = subprocess.Popen(self.machine.command(f"cd {self.folder} && exec {text}", self.environment),

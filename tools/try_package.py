@@ -171,14 +171,16 @@ def drain(service):
     stream = service.request("/v1/completions", body)
     first = stream.readline()
     stopping = threading.Thread(target=service.machine.run, args=("systemctl stop isotope",))
+    begun = time.monotonic()
     stopping.start()
     events = [line for line in (first + stream.read()).decode().split("\n\n") if line]
     stopping.join()
-    expect(events[-1] == "data: [DONE]" and len(events) > 60, f"the stream was cut off after {len(events)} events: {events[-1]}")
+    expect(events[-1] == "data: [DONE]" and len(events) > 60,
+           f"{time.monotonic() - begun:.1f} s after the stop the stream was cut off behind {len(events)} events: {events[-1]}")
     expect('"finish_reason":"length"' in events[-2], f"the stream ends with {events[-2]}")
     expect(service.property("Result") == "success" and service.property("ExecMainStatus") == "0",
            f"it stopped with {service.property('Result')}, {service.property('ExecMainStatus')}")
-    return f"{len(events)} events"
+    return f"{len(events)} events, {time.monotonic() - begun:.1f} s"
 
 
 def restart_of_the_machine(service):
