@@ -23,6 +23,7 @@ import fresh_debian  # noqa: E402
 import hub_server  # noqa: E402
 
 PAGES = ("docs/quick-start.md", "recipes/default-model.md")
+PID_FILE = "/root/server.pid"
 HUB_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
@@ -66,7 +67,7 @@ class Newcomer:
         text = self.adapted(text if "--port" in text else f"{text} --port 8000")
         print(f"$ {text} &", flush=True)
         begun = time.monotonic()
-        self.server = subprocess.Popen(self.machine.command(f"cd {self.folder} && exec {text}", self.environment),
+        self.server = subprocess.Popen(self.machine.command(f"cd {self.folder}; echo $$ > {PID_FILE}; exec {text}", self.environment),
                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         for line in self.server.stdout:
             if line.startswith("Serving"):
@@ -76,7 +77,7 @@ class Newcomer:
 
     def stop(self):
         if self.server:
-            self.server.terminate()
+            self.machine.run(f"kill $(cat {PID_FILE})", check=False)
             self.server.wait()
             self.server = None
 
