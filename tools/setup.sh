@@ -48,9 +48,11 @@ build_targets() {
   local preset=$1 folder=$root/build/$1
   shift
   [ -f "$folder/build.ninja" ] || quietly cmake -S "$root" --preset "$preset"
-  # A build that has nothing to do says nothing. Every other plan is carried out, one that only runs
-  # CMake again included: what it leads to is not known before.
-  if [[ $(cmake --build "$folder" --target "$@" -- -n 2>&1) != *"no work to do"* ]]; then
+  # A build that has nothing to do says nothing. New files are looked for first, which may run CMake again; behind that ninja shows
+  # no plan, unless it is of another name than what CMake makes.
+  quietly cmake --build "$folder" --target build.ninja
+  cp "$folder/build.ninja" "$folder/plan.ninja"
+  if [[ $(ninja -C "$folder" -f plan.ninja -n "$@" 2>&1) != *"no work to do"* ]]; then
     say "building ($preset)"
     if [ -t 2 ]; then
       cmake --build "$folder" --target "$@" >&2 || die "the build failed"
