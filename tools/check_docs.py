@@ -30,7 +30,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SHELL = {"", "sh", "bash", "shell", "console"}
 # In code without a program in front of it: flags of programs that are not ours.
-FOREIGN_FLAGS = {"--sanitize": "./test", "--apply_chat_template": "lm_eval", "--use-server-token-count": "aiperf"}
+FOREIGN_FLAGS = {"--sanitize": "./test", "--apply_chat_template": "lm_eval", "--use-server-token-count": "aiperf",
+                 "--backend": "guidellm"}
 
 
 @dataclasses.dataclass
