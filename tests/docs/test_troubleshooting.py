@@ -87,6 +87,12 @@ def test_no_driver(device, variable, monkeypatch):
     expect(output, f"no {device.upper()} driver")
 
 
+def test_service_without_a_model():
+    code, output = isotope("serve", "--model", "")
+    assert code == 2  # a mistake in the flags, for which the service is not started again
+    expect(output, "is empty; name a model's folder")
+
+
 def test_port_in_use():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
