@@ -9,11 +9,11 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "cli/bench/dataset_flags.h"
+#include "cli/interrupt_guard.h"
 #include "cli/measured_engine.h"
 #include "cli/model_flags.h"
 #include "cli/progress.h"
 #include "cli/report_file.h"
-#include "cli/terminal_answer.h"
 
 namespace isotope::cli {
 namespace {

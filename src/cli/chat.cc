@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/interrupt_guard.h"
 #include "cli/line_editor.h"
 #include "cli/model_flags.h"
 #include "cli/prompt.h"

@@ -17,6 +17,7 @@ void add_serve(CLI::App& app, Action& run);
 void add_bench(CLI::App& app, Action& run);
 void add_eval(CLI::App& app, Action& run);
 void add_profile(CLI::App& app, Action& run);
+void add_tune(CLI::App& app, Action& run);
 void add_quantize(CLI::App& app, Action& run);
 void add_info(CLI::App& app, Action& run);
 void add_kernels(CLI::App& app, Action& run);

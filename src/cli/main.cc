@@ -23,6 +23,7 @@ Examples:
   isotope bench serve --port 8000 --max-concurrency 1,8,32
   isotope eval gsm8k --model DIR --data DIR --limit 200
   isotope profile --model DIR
+  isotope tune  --model DIR
   isotope quantize DIR DIR-FP8
   isotope info  DIR
 
@@ -45,6 +46,7 @@ int run_program(int argc, char** argv) {
   isotope::cli::add_bench(app, action);
   isotope::cli::add_eval(app, action);
   isotope::cli::add_profile(app, action);
+  isotope::cli::add_tune(app, action);
   isotope::cli::add_quantize(app, action);
   isotope::cli::add_pull(app, action);
   isotope::cli::add_models(app, action);

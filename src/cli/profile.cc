@@ -17,6 +17,7 @@
 #include "models/model.h"
 #include "ops/bandwidth/bandwidth.h"
 #include "ops/matrix_rate/matrix_rate.h"
+#include "ops/simulated_card.h"
 #include "weights/config.h"
 
 namespace isotope::cli {
@@ -24,9 +25,6 @@ namespace {
 
 using Clock = engine::RequestTimes::Clock;
 using Steps = std::vector<ops::ProfiledStep>;
-
-/// Of a Radeon RX 9070 XT, from its data sheet: the card that is simulated.
-constexpr double kSimulatedBandwidth = 640e9;
 
 struct ProfileFlags {
   engine::EngineOptions engine;
@@ -116,7 +114,7 @@ Phase prefill_steps(const Steps& all, const ProfileFlags& flags) {
 
 bool is_simulated(device::Device& device) {
   return device.kind() != device::Kind::cpu &&
-         static_cast<device::Gpu&>(device).counted_traffic().has_value();
+         static_cast<device::Gpu&>(device).counted_work().has_value();
 }
 
 struct Measured {
@@ -210,7 +208,7 @@ void print(const ProfileFlags& flags, const engine::EngineInfo& info, const Meas
         measured.ceilings.read_bytes * 1e-9, measured.ceilings.flops * 1e-12);
   for (const Profile& profile : profiles) {
     if (measured.simulated)
-      print_counted(profile, kSimulatedBandwidth);
+      print_counted(profile, ops::kSimulatedBandwidth);
     else
       print_profile(profile, measured.ceilings);
   }

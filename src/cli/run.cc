@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/finish_reason.h"
+#include "cli/interrupt_guard.h"
 #include "cli/model_flags.h"
 #include "cli/prompt.h"
 #include "cli/terminal_answer.h"

@@ -66,6 +66,12 @@ struct Launch {
   bool overlaps_predecessor = false;
 };
 
+/// What all launches so far have done.
+struct CountedWork {
+  std::uint64_t loaded_bytes = 0;  ///< lines of memory that each launch loaded, each once
+  std::uint64_t instructions = 0;  ///< of waves
+};
+
 class Gpu : public Device {
  public:
   virtual const GpuProperties& properties() const = 0;
@@ -92,8 +98,8 @@ class Gpu : public Device {
   /// Milliseconds from one recorded event to another, after waiting for the second.
   virtual float elapsed_ms(const Event& begin, const Event& end) = 0;
 
-  /// Bytes that all launches so far have loaded from memory, on a card that counts them: a simulated one.
-  virtual std::optional<std::uint64_t> counted_traffic() const { return std::nullopt; }
+  /// On a card that counts it, which is a simulated one.
+  virtual std::optional<CountedWork> counted_work() const { return std::nullopt; }
 };
 
 /// A card that is not there: properties of `arch`, memory that is only counted, launches that do nothing. For plans, and

@@ -40,8 +40,8 @@ class GpuDevice final : public Gpu {
   std::unique_ptr<Event> create_event() override;
   void record(Event& event) override;
   float elapsed_ms(const Event& begin, const Event& end) override;
-  std::optional<std::uint64_t> counted_traffic() const override {
-    return driver_->counted_traffic();
+  std::optional<CountedWork> counted_work() const override {
+    return driver_->counted_work();
   }
 
   // For the parts of this device: stream, modules, graphs, events.

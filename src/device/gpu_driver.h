@@ -93,8 +93,8 @@ class GpuDriver {
   virtual DriverStatus load_module(const void* code, void** module) const = 0;
   virtual DriverStatus unload_module(void* module) const = 0;
   virtual DriverStatus find_function(void* module, const char* name, void** function) const = 0;
-  /// As Gpu::counted_traffic().
-  virtual std::optional<std::uint64_t> counted_traffic() const { return std::nullopt; }
+  /// As Gpu::counted_work().
+  virtual std::optional<CountedWork> counted_work() const { return std::nullopt; }
   /// Lets a function use this much dynamic shared memory.
   virtual DriverStatus allow_shared(void* function, std::uint32_t bytes) const = 0;
   /// `params`: the one parameter of the kernel; copied before the call returns, in a capture too.

@@ -58,6 +58,8 @@ class Decoder final : public Model {
   std::size_t weight_bytes() const override;
   std::size_t host_bytes() const override;
   std::size_t streamed_bytes() const override;
+  ops::TuningCases tuning_cases(ops::Context& context, const ops::TuningRows& rows,
+                                DType kv_dtype) const override;
   std::vector<PartWork> work(const StepShape& shape, const ops::KvCacheShape& kv) const override;
 
  private:

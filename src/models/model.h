@@ -11,6 +11,7 @@
 #include "ops/batch.h"
 #include "ops/context.h"
 #include "ops/kv_cache.h"
+#include "ops/tuning/tuning_case.h"
 #include "weights/checkpoint.h"
 #include "weights/config.h"
 
@@ -95,6 +96,9 @@ class Model {
   virtual std::size_t host_bytes() const { return 0; }
   /// What one step reads in full: all weights but an embedding table that is no head.
   virtual std::size_t streamed_bytes() const { return weight_bytes(); }
+  /// What `isotope tune` can try on a GPU. `context` needs a workspace as for these rows.
+  virtual ops::TuningCases tuning_cases(ops::Context& context, const ops::TuningRows& rows,
+                                        DType kv_dtype) const = 0;
   /// In the order of a step.
   virtual std::vector<PartWork> work(const StepShape& shape, const ops::KvCacheShape& kv) const {
     (void)shape;

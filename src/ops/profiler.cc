@@ -38,9 +38,9 @@ Profiler::Mark Profiler::now(std::string_view part) {
     free_events_.pop_back();
   }
   gpu_->record(*mark.event);
-  if (gpu_->counted_traffic()) {
+  if (gpu_->counted_work()) {
     gpu_->stream().synchronize();  // what counts has no time that this could spoil
-    mark.loaded_bytes = *gpu_->counted_traffic();
+    mark.loaded_bytes = gpu_->counted_work()->loaded_bytes;
   }
   return mark;
 }

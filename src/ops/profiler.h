@@ -22,7 +22,7 @@ namespace isotope::ops {
 struct ProfiledPart {
   std::string_view part;
   double begin = 0, seconds = 0;  ///< begin: since the first step's
-  /// What launches loaded from memory, where the device counts it (Gpu::counted_traffic).
+  /// What launches loaded from memory, where the device counts it (Gpu::counted_work).
   std::uint64_t loaded_bytes = 0;
 };
 

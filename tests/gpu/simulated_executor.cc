@@ -111,9 +111,12 @@ class SimulatedExecutor final : public Executor {
 
 }  // namespace
 
-/// The program's profiler looks for it.
+/// The program's profiler and tuner look for these.
 extern "C" __attribute__((visibility("default"))) unsigned long long isotopeSimulatedTraffic() {
   return machine().report.loaded_bytes();
+}
+extern "C" __attribute__((visibility("default"))) unsigned long long isotopeSimulatedInstructions() {
+  return machine().report.instructions();
 }
 
 Executor& executor() {

@@ -18,6 +18,8 @@ class SimulatedReport {
   void finish();
   /// Bytes of memory lines that all launches have loaded.
   sim::u64 loaded_bytes() const { return loaded_bytes_; }
+  /// Of waves, over all launches.
+  sim::u64 instructions() const { return instructions_; }
 
  private:
   void write_line(const std::string& line);

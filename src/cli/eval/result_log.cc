@@ -23,7 +23,7 @@ std::uintmax_t read_log(const std::filesystem::path& path, const LogLine& head,
     const std::size_t end = text.find('\n', begin);
     if (end == std::string::npos) {
       if (number == 1)
-        fail(ErrorCode::corrupt_data, "{}: not the output of `isotope eval`: it has no line",
+        fail(ErrorCode::corrupt_data, "{}: not a record of results: it has no line",
              path.string());
       return begin;
     }

@@ -1,4 +1,5 @@
-// The record of an evaluation: JSON lines, of which the first says what was evaluated and how.
+// The record of an evaluation or of a tuning: JSON lines, of which the first says what was done and
+// how.
 #pragma once
 
 #include <filesystem>

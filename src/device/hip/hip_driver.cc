@@ -95,6 +95,7 @@ struct Functions {
                                unsigned, void*, void**, void**);
   /// Not HIP's: a simulated card's count of bytes that launches have loaded; nullptr elsewhere.
   unsigned long long (*isotopeSimulatedTraffic)();
+  unsigned long long (*isotopeSimulatedInstructions)();
 };
 
 Functions::Functions(const DriverLibrary& library) {
@@ -132,6 +133,7 @@ Functions::Functions(const DriverLibrary& library) {
   library.find(hipModuleGetFunction, "hipModuleGetFunction");
   library.find(hipModuleLaunchKernel, "hipModuleLaunchKernel");
   library.find_if_there(isotopeSimulatedTraffic, "isotopeSimulatedTraffic");
+  library.find_if_there(isotopeSimulatedInstructions, "isotopeSimulatedInstructions");
 }
 
 class HipDriver final : public GpuDriver {
@@ -264,9 +266,9 @@ class HipDriver final : public GpuDriver {
   }
   /// LDS up to the limit of a work-group needs no permission.
   DriverStatus allow_shared(void*, std::uint32_t) const override { return {}; }
-  std::optional<std::uint64_t> counted_traffic() const override {
-    if (!f_.isotopeSimulatedTraffic) return std::nullopt;
-    return f_.isotopeSimulatedTraffic();
+  std::optional<CountedWork> counted_work() const override {
+    if (!f_.isotopeSimulatedTraffic || !f_.isotopeSimulatedInstructions) return std::nullopt;
+    return CountedWork{f_.isotopeSimulatedTraffic(), f_.isotopeSimulatedInstructions()};
   }
   DriverStatus launch(void* function, const Launch& launch, const void* params, bool,
                       void* stream) const override {

@@ -59,6 +59,9 @@ class FakeModel final : public models::Model {
   const models::ModelInfo& info() const override { return info_; }
   std::size_t workspace_bytes(const models::StepLimits&) const override { return 0; }
   std::size_t weight_bytes() const override { return 0; }
+  ops::TuningCases tuning_cases(ops::Context&, const ops::TuningRows&, DType) const override {
+    return {};
+  }
 
   void forward(ops::Context&, const ops::Batch& batch, const ops::KvCache& kv,
                const TensorView& logits) const override {

@@ -95,12 +95,22 @@ std::int64_t partial_floats(std::int64_t rows, std::int64_t heads, std::int64_t 
          isotope::gpu::kMaxSplits * (dim + 2);
 }
 
+TuningShape tuning_shape(const KvLayer& kv, std::int64_t rows) {
+  return {kv.k.dtype, kv.k.shape[1], kv.k.shape[2], decode_bucket(rows)};
+}
+
+/// Of a row and KV head.
+constexpr std::int64_t kFewestSplitBlocks = 4;
+
 /// Enough blocks for a large card; where rows alone are nearly enough, a block takes several splits
 /// one after the other.
-int split_blocks(std::int64_t rows, std::int64_t kv_heads) {
-  constexpr std::int64_t kEnough = 1024, kFewest = 4;
-  const std::int64_t wanted = std::max<std::int64_t>(1, kEnough / (rows * kv_heads));
-  return int(std::clamp<std::int64_t>(std::int64_t(std::bit_floor(std::uint64_t(wanted))), kFewest,
+int split_blocks(const Tuning& tuning, const KvLayer& kv, std::int64_t rows) {
+  constexpr std::int64_t kEnough = 1024;
+  const std::int64_t blocks =
+      tuning.value("attention_decode", tuning_shape(kv, rows), "blocks", kEnough);
+  const std::int64_t wanted = std::max<std::int64_t>(1, blocks / (rows * kv.k.shape[1]));
+  return int(std::clamp<std::int64_t>(std::int64_t(std::bit_floor(std::uint64_t(wanted))),
+                                      kFewestSplitBlocks,
                                       isotope::gpu::kMaxSplits));
 }
 
@@ -118,7 +128,7 @@ jit::Unit matrix_unit(const Step& step, const char* kernel) {
   return unit;
 }
 
-void decode(Step step, std::int64_t rows) {
+void decode(Step step, const KvLayer& kv, std::int64_t rows) {
   if (rows == 0) return;
   AttentionParams& p = step.params;
   const Workspace::Scope scope(step.context.workspace());
@@ -129,7 +139,7 @@ void decode(Step step, std::int64_t rows) {
     const std::int64_t count = std::min<std::int64_t>(isotope::gpu::kDecodePass, rows - begin);
     p.first_row = int(begin);
     p.end_row = int(begin + count);
-    p.split_blocks = split_blocks(count, p.kv_heads);
+    p.split_blocks = split_blocks(step.context.kernels().tuning(), kv, count);
     step.launch(matrix_unit(step, "attention_decode"), "attention_decode",
                 {std::uint32_t(count), std::uint32_t(p.kv_heads), std::uint32_t(p.split_blocks)},
                 128);
@@ -163,8 +173,19 @@ void attention_gpu(Context& context, const TensorView& q, const KvLayer& kv,
     fail(ErrorCode::unsupported, "attention: heads of {} are more than a GPU's {}", q.shape[2],
          kMaxAttentionHeadDim);
   if (!suits_matrix_units(q, kv, out)) return plain(step, 0, batch.rows.total);
-  decode(step, batch.rows.decode);
+  decode(step, kv, batch.rows.decode);
   prefill(step, batch.rows.decode, batch.rows.total);
+}
+
+TuningSpace attention_decode_tuning(Context& context, const TensorView& q, const KvLayer& kv,
+                                    const TensorView& out) {
+  const std::int64_t rows = q.shape[0], pairs = rows * kv.k.shape[1];
+  TuningSpace space{"attention_decode", tuning_shape(kv, rows), {}, {}};
+  if (!suits_matrix_units(q, kv, out)) return space;
+  space.current = {{"blocks", pairs * split_blocks(context.kernels().tuning(), kv, rows)}};
+  for (std::int64_t blocks = kFewestSplitBlocks; blocks <= isotope::gpu::kMaxSplits; blocks *= 2)
+    space.candidates.push_back({{"blocks", pairs * blocks}});
+  return space;
 }
 
 std::size_t attention_scratch(std::int64_t rows, std::int64_t heads, std::int64_t head_dim) {

@@ -67,6 +67,7 @@ class KernelLibrary {
   const device::GpuProperties& properties() const { return gpu_->properties(); }
   /// The tables of this GPU's arch.
   const Tuning& tuning() const { return tuning_; }
+  Tuning& tuning() { return tuning_; }
 
  private:
   void launch_bytes(const KernelName& name, const device::Launch& launch, const void* params,

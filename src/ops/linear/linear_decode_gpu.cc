@@ -1,12 +1,14 @@
 // The decode-phase product on a GPU: which kernels run, and how the work is cut. What decides an
-// output row's bits (parts and groups of k) depends on the shape of the weight and on the card
-// alone; the number of rows chooses only how many columns a kernel multiplies at once.
+// output row's bits (parts and groups of k) depends on the shape of the weight, on the card and its
+// tuning table alone; the number of rows chooses only how many columns a kernel multiplies at once,
+// and how.
 #include <algorithm>
 #include <string>
 
 #include "base/checked.h"
 #include "base/error.h"
 #include "ops/gpu/kernel_library.h"
+#include "ops/linear/linear_decode_gpu.h"
 #include "ops/linear/linear_decode_params.h"
 #include "ops/linear/linear_gpu.h"
 #include "ops/linear/linear_wide_wgmma.h"
@@ -37,23 +39,35 @@ struct Card {
   bool amd, wgmma;
   std::int64_t multiprocessors, mma_rows;
   std::int64_t shared, shared_per_block;  ///< bytes of a multiprocessor; what a block can have
+  const Tuning* tuning;
 
-  explicit Card(const device::GpuProperties& properties)
+  explicit Card(const KernelLibrary& kernels) : Card(kernels.properties(), kernels.tuning()) {}
+  Card(const device::GpuProperties& properties, const Tuning& table)
       : amd(properties.arch.starts_with("gfx")),
         wgmma(properties.arch == "sm_90a"),
         multiprocessors(std::max(1, properties.multiprocessors)),
         mma_rows(amd ? 16 : 8),
         shared(std::int64_t(properties.shared_per_multiprocessor)),
-        shared_per_block(std::int64_t(properties.shared_per_block)) {}
+        shared_per_block(std::int64_t(properties.shared_per_block)),
+        tuning(&table) {}
 };
 
 std::int64_t k_tiles(const LinearWeight& weight) {
   return weight.padded_k * std::int64_t(size_of(weight.dtype)) / kTileBytes;
 }
 
-/// Into how many groups the parts of k are put, each a block of the form for many rows: as few as
-/// give every multiprocessor its share.
-std::int64_t groups_of(const LinearWeight& weight, const Card& card) {
+/// What the tuning table matches; `bucket` 0: for all numbers of rows.
+TuningShape tuning_shape(const LinearWeight& weight, std::int64_t bucket) {
+  return {weight.dtype, weight.n, weight.k, bucket};
+}
+
+bool groups_fit(const LinearWeight& weight, const Card& card, std::int64_t groups) {
+  return groups <= std::min(kParts, k_tiles(weight)) &&
+         (card.wgmma || weight.padded_n / kTileRows * groups <= kMaxSplitBlocks);
+}
+
+/// As few groups as give every multiprocessor its share.
+std::int64_t usual_groups(const LinearWeight& weight, const Card& card) {
   if (card.wgmma) return wgmma_groups(weight, card.multiprocessors);
   const std::int64_t tiles = weight.padded_n / kTileRows;
   const std::int64_t slots = card.multiprocessors * (card.amd ? 2 : 1);
@@ -62,14 +76,21 @@ std::int64_t groups_of(const LinearWeight& weight, const Card& card) {
   };
   std::int64_t best = 1;
   for (std::int64_t groups = 2; groups <= kParts; groups *= 2)
-    if (tiles * groups <= kMaxSplitBlocks && groups <= k_tiles(weight) &&
-        cost(groups) < 0.95 * cost(best))
-      best = groups;
+    if (groups_fit(weight, card, groups) && cost(groups) < 0.95 * cost(best)) best = groups;
   return best;
+}
+
+/// Into how many groups the parts of k are put, each a block of the form for many rows.
+std::int64_t groups_of(const LinearWeight& weight, const Card& card) {
+  const std::int64_t usual = usual_groups(weight, card);
+  const std::int64_t tuned =
+      card.tuning->value("linear_wide", tuning_shape(weight, 0), "groups", usual);
+  return groups_fit(weight, card, tuned) ? tuned : usual;
 }
 
 /// How many columns a kernel multiplies at once.
 struct Form {
+  std::int64_t bucket;  ///< of the tuning table
   std::int64_t columns;
   bool fused;
   std::int64_t passes = 1;  ///< over the weights, side by side
@@ -94,12 +115,16 @@ std::int64_t most_columns(const LinearWeight& weight, const Card& card) {
   return card.amd || (tight && !card.wgmma) ? 64 : 128;
 }
 
+/// All numbers of rows of a bucket take the same form.
 Form form_for(const LinearCall& call, const Card& card, std::int64_t rows) {
-  if (can_fuse(call, card, rows)) return {card.mma_rows, true};
-  std::int64_t columns = card.mma_rows;
-  while (columns < std::min(rows, most_columns(*call.weight, card))) columns *= 2;
-  return {columns, false, ceil_div(rows, columns)};
+  const std::int64_t bucket = decode_bucket(rows);
+  if (can_fuse(call, card, bucket)) return {bucket, card.mma_rows, true};
+  const std::int64_t columns =
+      std::clamp(bucket, card.mma_rows, most_columns(*call.weight, card));
+  return {bucket, columns, false, ceil_div(rows, columns)};
 }
+
+const char* tuned_op(const Form& form) { return form.wide() ? "linear_wide" : "linear_decode"; }
 
 std::string define(std::int64_t value) { return std::to_string(value); }
 
@@ -138,19 +163,34 @@ KernelName inputs_kernel(const LinearWeight& weight, bool operands) {
 }
 
 /// Blocks that share a multiprocessor: as many as registers allow with enough weights in flight.
-std::int64_t resident_blocks(const Form& form, const Card& card) {
+std::int64_t usual_blocks(const Form& form, const Card& card) {
   if (card.amd) return form.wide() ? 2 : 4;
   if (!form.wide()) return form.columns == 8 ? 3 : 2;
   return 1;
 }
 
+std::int64_t resident_blocks(const LinearWeight& weight, const Form& form, const Card& card) {
+  return card.tuning->value(tuned_op(form), tuning_shape(weight, form.bucket), "blocks",
+                            usual_blocks(form, card));
+}
+
 /// Weight tiles in flight a warp, without spills.
-std::int64_t ring_depth(const LinearWeight& weight, const Form& form, const Card& card) {
+std::int64_t usual_depth(const LinearWeight& weight, const Form& form, const Card& card) {
   return card.amd && form.wide() && weight.scales_per_feature ? 1 : 2;
 }
 
+std::int64_t ring_depth(const LinearWeight& weight, const Form& form, const Card& card) {
+  return card.tuning->value(tuned_op(form), tuning_shape(weight, form.bucket), "depth",
+                            usual_depth(weight, form, card));
+}
+
 WgmmaCut cut_of(const LinearWeight& weight, const Form& form, const Card& card) {
-  return wgmma_cut(weight, form.columns, card.multiprocessors, card.shared_per_block);
+  const std::int64_t groups = groups_of(weight, card);
+  const std::int64_t tile_rows = card.tuning->value(
+      "linear_wide", tuning_shape(weight, form.bucket), "tile_rows",
+      wgmma_tile_rows(weight, form.columns, groups, card.multiprocessors));
+  return wgmma_cut(weight, form.columns, groups, tile_rows, card.multiprocessors,
+                   card.shared_per_block);
 }
 
 KernelName product_kernel(const LinearWeight& weight, const Form& form, const Card& card) {
@@ -176,9 +216,14 @@ KernelName product_kernel(const LinearWeight& weight, const Form& form, const Ca
     unit.defines.emplace_back("ISOTOPE_LINEAR_CLUSTER", define(cut.blocks));
     unit.defines.emplace_back("ISOTOPE_LINEAR_STAGES", define(cut.stages));
   } else {
+    const std::int64_t blocks = resident_blocks(weight, form, card);
+    if (blocks != usual_blocks(form, card)) unit.name += fmt::format(",blocks={}", blocks);
     unit.defines.emplace_back("ISOTOPE_LINEAR_FUSED", form.fused ? "1" : "0");
-    unit.defines.emplace_back("ISOTOPE_LINEAR_BLOCKS", define(resident_blocks(form, card)));
+    unit.defines.emplace_back("ISOTOPE_LINEAR_BLOCKS", define(blocks));
   }
+  if (const std::int64_t depth = ring_depth(weight, form, card);
+      depth != usual_depth(weight, form, card))
+    unit.name += fmt::format(",depth={}", depth);
   unit.name += ">";
   const std::string function = !form.wide() ? "linear_decode"
                                : operands   ? "linear_wide_wgmma"
@@ -293,7 +338,7 @@ device::Launch product_launch(const LinearCall& call, const Card& card, const Fo
   const std::int64_t sums = 2 * kParts * kStripRows * form.columns * std::int64_t(sizeof(float));
   const std::int64_t fitting = card.shared / (sums + shared + kReservedShared);
   const std::int64_t slots =
-      card.multiprocessors * std::clamp<std::int64_t>(fitting, 1, resident_blocks(form, card));
+      card.multiprocessors * std::clamp<std::int64_t>(fitting, 1, resident_blocks(weight, form, card));
   const std::int64_t blocks =
       ceil_div<std::int64_t>(params.strips, ceil_div<std::int64_t>(params.strips, slots));
   return launch_of(blocks, 1, shared);
@@ -332,7 +377,7 @@ void check(const LinearCall& call, std::int64_t begin, std::int64_t count) {
 void linear_decode(Context& context, const LinearCall& call, std::int64_t begin,
                    std::int64_t count) {
   check(call, begin, count);
-  const Card card(context.kernels().properties());
+  const Card card(context.kernels());
   if (context.kernels().recording()) {
     // Fewer rows will come as well.
     for (std::int64_t rows = 1; rows < std::min(count, kMaxRows); rows *= 2)
@@ -343,6 +388,40 @@ void linear_decode(Context& context, const LinearCall& call, std::int64_t begin,
     const std::int64_t rows = std::min(kMaxRows, end - begin);
     multiply(context, call, card, form_for(call, card, rows), begin, rows);
   }
+}
+
+TuningSpace linear_decode_tuning(Context& context, const LinearCall& call, std::int64_t rows) {
+  const LinearWeight& weight = *call.weight;
+  const Card card(context.kernels());
+  const Form form = form_for(call, card, rows);
+  TuningSpace space{tuned_op(form), tuning_shape(weight, form.bucket), {}, {}};
+  if (weight.dtype == DType::f32) return space;
+  if (form.wide()) space.current = {{"groups", groups_of(weight, card)}};
+  if (takes_operands(weight, form, card))
+    space.current.emplace_back("tile_rows", cut_of(weight, form, card).rows);
+  else
+    space.current.insert(space.current.end(), {{"depth", ring_depth(weight, form, card)},
+                                               {"blocks", resident_blocks(weight, form, card)}});
+  const auto add = [&space](TuningValues values) { space.candidates.push_back(std::move(values)); };
+  std::vector<std::int64_t> all_groups{0};  // 0: a form without groups
+  if (form.wide()) all_groups = {1, 2, 4, 8};
+  for (const std::int64_t groups : all_groups) {
+    if (groups > 0 && !groups_fit(weight, card, groups)) continue;
+    if (takes_operands(weight, form, card)) {
+      add({{"groups", groups}, {"tile_rows", 128}});
+      if (groups > 1) add({{"groups", groups}, {"tile_rows", 64}});
+      continue;
+    }
+    for (const std::int64_t depth : {1, 2, 3, 4, 6}) {
+      if (form.wide() && depth > 2) break;
+      for (std::int64_t blocks = 1; blocks <= (form.wide() ? 2 : card.amd ? 6 : 4); ++blocks) {
+        TuningValues values{{"depth", depth}, {"blocks", blocks}};
+        if (groups > 0) values.insert(values.begin(), {"groups", groups});
+        add(std::move(values));
+      }
+    }
+  }
+  return space;
 }
 
 std::size_t linear_decode_scratch(std::int64_t rows, std::int64_t k) {

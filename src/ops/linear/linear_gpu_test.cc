@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/gpu/kernel_library.h"
 #include "ops/linear/linear_testing.h"
 #include "ops/linear_add/linear_add.h"
 #include "ops/norm_linear/norm_linear.h"
@@ -152,38 +153,54 @@ TEST(LinearGpu, PartsOfAStackMayEndAnywhere) {
     }
 }
 
+/// Computes the last rows of a batch in batches of many sizes.
+void expect_same_bits(const Format& format) {
+  GpuMachine machine;
+  // 17 tiles of k for FP8: parts of unequal length, one of them empty.
+  const std::int64_t n = 200, k = 2100, most = 129;
+  const Matrix matrix(format, n, k, 1);
+  const LinearWeight weight = pack(machine, {&matrix}, format.keep_f32);
+  const Owned x = random_rows(DType::f32, most, k, k, 2), g = random_rows(DType::f32, 1, k, k, 3);
+  const TensorView rows = machine.upload(x.view());
+  gpu::LinearCall call = call_of(rows, weight, {});
+  call.norm = static_cast<const float*>(machine.upload(g.view()).data);
+  call.norm_eps = 1e-6f;
+  const auto compute = [&](std::int64_t begin, std::int64_t count) {
+    const Rows2d y(machine, DType::f32, count, n);
+    gpu::LinearCall part = call;
+    part.x = rows.rows(begin, count);
+    part.y = y.view;
+    gpu::linear_decode(machine.context(), part, 0, count);
+    return y.read();
+  };
+  const Owned all = compute(0, most);
+  for (const std::int64_t count : {1, 2, 5, 8, 9, 16, 17, 32, 33, 64, 65, 128}) {
+    const std::int64_t begin = most - count;
+    const Owned some = compute(begin, count);
+    for (const std::int64_t r : {std::int64_t(0), count / 2, count - 1})
+      EXPECT_TRUE(same_bits(some.view(), r, all.view(), begin + r))
+          << format.name() << ": row " << r << " of " << count;
+  }
+}
+
+const Format kBlocks{DType::f8_e4m3, ScaleLayout::block_128x128};
+
 TEST(LinearGpu, ARowHasTheSameBitsAmongAnyNumberOfRows) {
   ISOTOPE_REQUIRE_GPU();
-  for (const Format& format :
-       {Format{DType::f8_e4m3, ScaleLayout::block_128x128}, Format{DType::f8_e4m3},
-        Format{DType::bf16}, Format{DType::f32, ScaleLayout::none, DType::f32, true}}) {
-    GpuMachine machine;
-    // 17 tiles of k for FP8: parts of unequal length, one of them empty.
-    const std::int64_t n = 200, k = 2100, most = 129;
-    const Matrix matrix(format, n, k, 1);
-    const LinearWeight weight = pack(machine, {&matrix}, format.keep_f32);
-    const Owned x = random_rows(DType::f32, most, k, k, 2), g = random_rows(DType::f32, 1, k, k, 3);
-    const TensorView rows = machine.upload(x.view());
-    gpu::LinearCall call = call_of(rows, weight, {});
-    call.norm = static_cast<const float*>(machine.upload(g.view()).data);
-    call.norm_eps = 1e-6f;
-    const auto compute = [&](std::int64_t begin, std::int64_t count) {
-      const Rows2d y(machine, DType::f32, count, n);
-      gpu::LinearCall part = call;
-      part.x = rows.rows(begin, count);
-      part.y = y.view;
-      gpu::linear_decode(machine.context(), part, 0, count);
-      return y.read();
-    };
-    const Owned all = compute(0, most);
-    for (const std::int64_t count : {1, 2, 5, 8, 9, 16, 17, 32, 33, 64, 65, 128}) {
-      const std::int64_t begin = most - count;
-      const Owned some = compute(begin, count);
-      for (const std::int64_t r : {std::int64_t(0), count / 2, count - 1})
-        EXPECT_TRUE(same_bits(some.view(), r, all.view(), begin + r))
-            << format.name() << ": row " << r << " of " << count;
-    }
-  }
+  for (const Format& format : {kBlocks, Format{DType::f8_e4m3}, Format{DType::bf16},
+                               Format{DType::f32, ScaleLayout::none, DType::f32, true}})
+    expect_same_bits(format);
+}
+
+TEST(LinearGpu, SoItHasUnderATuningTable) {
+  ISOTOPE_REQUIRE_GPU();
+  Tuning& tuning = GpuMachine::library()->tuning();
+  const Tuning before = tuning;
+  tuning.add("[[linear_decode]]\nrows = [1, 4]\ndepth = 3\nblocks = 1\n"
+             "[[linear_wide]]\ngroups = 2\n[[linear_wide]]\nrows = [32, 64]\ntile_rows = 64\n",
+             "a table");
+  expect_same_bits(kBlocks);
+  tuning = before;
 }
 
 TEST(LinearGpu, NanStaysInItsRow) {

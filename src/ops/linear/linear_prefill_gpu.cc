@@ -142,6 +142,32 @@ const Tiling& best_tiling(const std::vector<Tiling>& tilings, const Product& pro
                            [&](const Tiling& a, const Tiling& b) { return time(a) < time(b); });
 }
 
+TuningShape tuning_shape(const Product& product, std::int64_t rows) {
+  const LinearWeight& weight = *product.weight;
+  return {weight.dtype, weight.n, weight.k, prefill_bucket(rows)};
+}
+
+/// The tiling that the tuning table names for so many rows; null without one that there is.
+const Tiling* tuned_tiling(const Tuning& tuning, const std::vector<Tiling>& tilings,
+                           const Product& product, std::int64_t rows) {
+  const TuningShape shape = tuning_shape(product, rows);
+  const std::int64_t tile_rows = tuning.value("linear_prefill", shape, "tile_rows", 0);
+  if (tile_rows == 0) return nullptr;
+  const std::int64_t features = tuning.value("linear_prefill", shape, "tile_features", 128);
+  const std::int64_t cluster = tuning.value("linear_prefill", shape, "cluster", 1);
+  for (const Tiling& tiling : tilings)
+    if (tiling.rows == tile_rows && tiling.features == features && tiling.cluster == cluster)
+      return &tiling;
+  return nullptr;
+}
+
+const Tiling& usual_or_tuned(const KernelLibrary& kernels, const std::vector<Tiling>& tilings,
+                             const Product& product, std::int64_t rows) {
+  if (const Tiling* tuned = tuned_tiling(kernels.tuning(), tilings, product, rows)) return *tuned;
+  return best_tiling(tilings, product, rows,
+                     std::max<std::int64_t>(1, kernels.properties().multiprocessors));
+}
+
 bool aligned(const void* data, std::int64_t stride_bytes) {
   return std::uintptr_t(data) % 16 == 0 && stride_bytes % 16 == 0;
 }
@@ -252,9 +278,13 @@ void multiply(Context& context, const LinearCall& call, const Product& product,
   };
   const std::vector<Tiling> tilings = tilings_of(context, product);
   if (forced >= 0) return launch(tilings.at(std::size_t(forced)));
-  if (!kernels.recording()) return launch(best_tiling(tilings, product, count, multiprocessors));
-  for (const Tiling& tiling : tilings)  // other numbers of rows will come
+  if (!kernels.recording()) return launch(usual_or_tuned(kernels, tilings, product, count));
+  // Other numbers of rows will come.
+  for (const Tiling& tiling : tilings)
     if (tiling.cost < kNever) launch(tiling);
+  for (std::int64_t rows = 1; rows <= kMaxRows; rows = prefill_bucket(rows) + 1)
+    if (const Tiling* tuned = tuned_tiling(kernels.tuning(), tilings, product, rows))
+      launch(*tuned);
 }
 
 void check(const LinearCall& call, std::int64_t begin, std::int64_t count) {
@@ -305,6 +335,23 @@ std::vector<std::string> prefill_tilings(Context& context, const LinearWeight& w
     names.push_back(fmt::format("{}x{}{}", tiling.rows, tiling.features,
                                 tiling.cluster > 1 ? fmt::format(" by {}", tiling.cluster) : ""));
   return names;
+}
+
+TuningSpace linear_prefill_tuning(Context& context, const LinearWeight& weight,
+                                  std::int64_t rows) {
+  const Product product(weight);
+  TuningSpace space{"linear_prefill", tuning_shape(product, rows), {}, {}};
+  if (weight.dtype == DType::f32) return space;
+  const auto values = [](const Tiling& tiling) {
+    return TuningValues{{"tile_rows", tiling.rows},
+                        {"tile_features", tiling.features},
+                        {"cluster", tiling.cluster}};
+  };
+  const std::vector<Tiling> tilings = tilings_of(context, product);
+  const KernelLibrary& kernels = context.kernels();
+  space.current = values(usual_or_tuned(kernels, tilings, product, rows));
+  for (const Tiling& tiling : tilings) space.candidates.push_back(values(tiling));
+  return space;
 }
 
 void linear_prefill_inputs(Context& context, const LinearCall& call, std::int64_t begin,

@@ -1,10 +1,11 @@
-// Parts of linear_prefill for tests and benchmarks. Internal to ops.
+// Parts of linear_prefill for tests, benchmarks and `isotope tune`. Internal to ops.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "ops/linear/linear_gpu.h"
+#include "ops/tuning/tuning.h"
 
 namespace isotope::ops::gpu {
 
@@ -16,6 +17,9 @@ std::vector<std::string> prefill_tilings(Context& context, const LinearWeight& w
 /// linear_prefill by prefill_tilings()[tiling].
 void linear_prefill_tiled(Context& context, const LinearCall& call, std::int64_t begin,
                           std::int64_t count, int tiling);
+
+/// What a table may choose for `rows` rows of a product; no candidates where nothing can be chosen.
+TuningSpace linear_prefill_tuning(Context& context, const LinearWeight& weight, std::int64_t rows);
 
 /// Only the preparation of the inputs, for at most the 2048 rows that are prepared at a time.
 void linear_prefill_inputs(Context& context, const LinearCall& call, std::int64_t begin,

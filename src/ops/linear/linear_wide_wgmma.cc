@@ -62,14 +62,19 @@ std::int64_t wgmma_groups(const LinearWeight& weight, std::int64_t multiprocesso
   return best.groups;
 }
 
-WgmmaCut wgmma_cut(const LinearWeight& weight, std::int64_t columns, std::int64_t multiprocessors,
+std::int64_t wgmma_tile_rows(const LinearWeight& weight, std::int64_t columns, std::int64_t groups,
+                             std::int64_t multiprocessors) {
+  const bool half = groups > 1 && cycles(weight, columns, multiprocessors, {groups, 64}) <
+                                      0.95 * cycles(weight, columns, multiprocessors,
+                                                    {groups, kTileRows});
+  return half ? 64 : kTileRows;
+}
+
+WgmmaCut wgmma_cut(const LinearWeight& weight, std::int64_t columns, std::int64_t groups,
+                   std::int64_t tile_rows, std::int64_t multiprocessors,
                    std::int64_t shared_per_block) {
   constexpr std::int64_t kBarriers = 16, kMostStages = 12;
-  const std::int64_t groups = wgmma_groups(weight, multiprocessors);
-  Choice choice{groups, kTileRows};
-  if (groups > 1 && cycles(weight, columns, multiprocessors, {groups, 64}) <
-                        0.95 * cycles(weight, columns, multiprocessors, choice))
-    choice.rows = 64;
+  const Choice choice{groups, groups == 1 ? kTileRows : tile_rows};
   const std::int64_t scales = weight.scale_layout != ScaleLayout::block_128x128 ? 0
                               : weight.scales_per_feature                       ? 128
                                                                                 : 16;

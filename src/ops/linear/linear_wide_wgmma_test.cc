@@ -20,6 +20,13 @@ LinearWeight weight_of(std::int64_t n, std::int64_t k, DType dtype, bool blocks)
   return weight;
 }
 
+WgmmaCut usual_cut(const LinearWeight& weight, std::int64_t columns, std::int64_t multiprocessors) {
+  const std::int64_t groups = wgmma_groups(weight, multiprocessors);
+  return wgmma_cut(weight, columns, groups,
+                   wgmma_tile_rows(weight, columns, groups, multiprocessors), multiprocessors,
+                   kSharedPerBlock);
+}
+
 // What the kernel needs to be right, for any shape and card.
 TEST(WgmmaCut, FitsCardAndKernel) {
   for (const std::int64_t multiprocessors : {1, 16, 114, 132})
@@ -32,7 +39,7 @@ TEST(WgmmaCut, FitsCardAndKernel) {
                          << name_of(dtype) << ", " << columns << " columns");
             LinearWeight weight = weight_of(n, k, dtype, dtype == DType::f8_e4m3);
             weight.scales_per_feature = dtype == DType::f8_e4m3;
-            const WgmmaCut cut = wgmma_cut(weight, columns, multiprocessors, kSharedPerBlock);
+            const WgmmaCut cut = usual_cut(weight, columns, multiprocessors);
             EXPECT_TRUE(cut.rows == 128 || (cut.rows == 64 && cut.groups >= 2));
             EXPECT_EQ(cut.blocks * (cut.rows == 64 ? 2 : 1), cut.groups);
             EXPECT_EQ(8 % cut.groups, 0);
@@ -43,6 +50,14 @@ TEST(WgmmaCut, FitsCardAndKernel) {
             EXPECT_LE(cut.grid, weight.padded_n / cut.rows * cut.blocks);
             EXPECT_GE(cut.stages, 2);
             EXPECT_LE(cut.shared_bytes, kSharedPerBlock);
+            for (const std::int64_t groups : {1, 2, 4, 8}) {  // as a tuning table may say
+              const WgmmaCut tuned =
+                  wgmma_cut(weight, columns, groups, 64, multiprocessors, kSharedPerBlock);
+              EXPECT_EQ(tuned.rows, groups == 1 ? 128 : 64);
+              EXPECT_EQ(tuned.blocks * (tuned.rows == 64 ? 2 : 1), groups);
+              EXPECT_GE(tuned.stages, 2);
+              EXPECT_LE(tuned.shared_bytes, kSharedPerBlock);
+            }
           }
 }
 
@@ -50,7 +65,7 @@ TEST(WgmmaCut, FitsCardAndKernel) {
 // all.
 TEST(WgmmaCut, KeepsAnH100Busy) {
   const auto grid = [](std::int64_t n, std::int64_t k) {
-    return wgmma_cut(weight_of(n, k, DType::f8_e4m3, true), 32, kH100, kSharedPerBlock).grid;
+    return usual_cut(weight_of(n, k, DType::f8_e4m3, true), 32, kH100).grid;
   };
   EXPECT_GE(grid(6144, 4096), 96);
   EXPECT_GE(grid(4096, 4096), 120);

@@ -1,13 +1,14 @@
 #include "ops/tuning/tuning.h"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstdlib>
-#include <optional>
 #include <system_error>
 
 #include <toml++/toml.h>
 
+#include "base/checked.h"
 #include "base/embedded.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -111,8 +112,15 @@ struct Tuning::Parser {
     return all;
   }
 
+  std::int64_t value(const toml::node& node, const TuningKey& key) const {
+    const std::int64_t value = integer(node, key.key, key.min, key.max);
+    if (key.power_of_two && !std::has_single_bit(std::uint64_t(value)))
+      refuse(node.source(), "{} = {} is no power of two", key.key, value);
+    return value;
+  }
+
   Row row(std::string_view op, const toml::table& table) const {
-    Row row{.op = std::string(op)};
+    Row row;
     for (const auto& [key, node] : table) {
       const std::string_view name = key.str();
       if (name == "weight")
@@ -120,11 +128,17 @@ struct Tuning::Parser {
       else if (name == "n" || name == "k" || name == "rows")
         (name == "n" ? row.n : name == "k" ? row.k : row.rows) = range(node, name);
       else if (const TuningKey* known = tuning.find_key(op, name))
-        row.values.emplace_back(name, integer(node, name, known->min, known->max));
+        row.values.emplace_back(name, value(node, *known));
       else
         refuse(key.source(), "{} has no value {}", op, name);
     }
     if (row.values.empty()) refuse(table.source(), "this row of {} sets nothing", op);
+    for (const auto& [name, unused] : row.values)
+      if (tuning.find_key(op, name)->decides_bits && table.contains("rows"))
+        refuse(table.source(),
+               "{} decides the bits of a row, so it cannot depend on how many rows there are: "
+               "leave out the matcher rows",
+               name);
     return row;
   }
 
@@ -133,11 +147,12 @@ struct Tuning::Parser {
       const std::string_view op = key.str();
       if (std::none_of(tuning.known_.begin(), tuning.known_.end(),
                        [op](const TuningKey& known) { return known.op == op; }))
-        refuse(key.source(), "{} is no operation with tuned values", op);
+        refuse(key.source(), "{} is no kernel with tuned values", op);
       const toml::array* rows = node.as_array();
       if (!rows || !rows->is_homogeneous(toml::node_type::table))
         refuse(node.source(), "rows of {0} are written as [[{0}]]", op);
-      for (const toml::node& one : *rows) tuning.rows_.push_back(row(op, *one.as_table()));
+      for (const toml::node& one : *rows)
+        tuning.rows_[std::string(op)].push_back(row(op, *one.as_table()));
     }
   }
 };
@@ -157,21 +172,48 @@ const TuningKey* Tuning::find_key(std::string_view op, std::string_view key) con
   return nullptr;
 }
 
+bool Tuning::Row::holds(const TuningShape& shape) const {
+  return n.holds(shape.n) && k.holds(shape.k) && rows.holds(shape.rows) &&
+         (weights.empty() || std::find(weights.begin(), weights.end(), shape.weight) != weights.end());
+}
+
+bool Tuning::on_trial(std::string_view op, const TuningShape& shape) const {
+  if (!trial_ || trial_->op != op) return false;
+  TuningShape tried = trial_->shape;
+  if (shape.rows == 0) tried.rows = 0;  // asked for once for all numbers of rows
+  return shape == tried;
+}
+
 std::int64_t Tuning::value(std::string_view op, const TuningShape& shape, std::string_view key,
                            std::int64_t fallback) const {
   if (!find_key(op, key))
     fail(ErrorCode::internal, "{}.{} is missing in known_tuning_keys()", op, key);
-  for (auto row = rows_.rbegin(); row != rows_.rend(); ++row) {
-    if (row->op != op || !row->n.holds(shape.n) || !row->k.holds(shape.k) ||
-        !row->rows.holds(shape.rows))
-      continue;
-    if (!row->weights.empty() &&
-        std::find(row->weights.begin(), row->weights.end(), shape.weight) == row->weights.end())
-      continue;
-    for (const auto& [name, value] : row->values)
-      if (name == key) return value;
-  }
+  const auto value_in = [key](const TuningValues& values) {
+    return std::find_if(values.begin(), values.end(),
+                        [key](const auto& value) { return value.first == key; });
+  };
+  if (on_trial(op, shape))
+    if (const auto found = value_in(trial_->values); found != trial_->values.end())
+      return found->second;
+  const auto rows = rows_.find(op);
+  if (rows == rows_.end()) return fallback;
+  for (auto row = rows->second.rbegin(); row != rows->second.rend(); ++row)
+    if (row->holds(shape))
+      if (const auto found = value_in(row->values); found != row->values.end())
+        return found->second;
   return fallback;
+}
+
+void Tuning::begin_trial(std::string_view op, const TuningShape& shape, TuningValues values) {
+  trial_ = Trial{std::string(op), shape, std::move(values)};
+}
+
+std::int64_t decode_bucket(std::int64_t rows) {
+  return std::int64_t(std::bit_ceil(std::uint64_t(std::max<std::int64_t>(1, rows))));
+}
+
+std::int64_t prefill_bucket(std::int64_t rows) {
+  return rows <= 64 ? 64 : round_up<std::int64_t>(rows, 128);
 }
 
 Tuning Tuning::for_arch(std::string_view arch) {
@@ -179,12 +221,14 @@ Tuning Tuning::for_arch(std::string_view arch) {
   if (const EmbeddedFile* file = embedded_table(arch))
     tuning.add(file->text, std::string(file->name));
   const std::filesystem::path folder = tuning_folder();
-  const std::filesystem::path own = folder / (table_name(arch) + ".toml");
+  const std::filesystem::path own = folder / tuning_file_name(arch);
   std::error_code ignored;
   if (!folder.empty() && std::filesystem::exists(own, ignored))
     tuning.add(read_file(own, std::size_t(1) << 20), own.string());
   return tuning;
 }
+
+std::string tuning_file_name(std::string_view arch) { return table_name(arch) + ".toml"; }
 
 std::filesystem::path tuning_folder() {
   const std::filesystem::path xdg = variable("XDG_CONFIG_HOME");

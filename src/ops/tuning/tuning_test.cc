@@ -11,7 +11,10 @@ namespace isotope::ops {
 namespace {
 
 Tuning example() {
-  return Tuning({{"mul", "warps", 1, 16}, {"mul", "splits", 1, 64}, {"att", "warps", 1, 8}});
+  return Tuning({{"mul", "warps", 1, 16},
+                 {"mul", "splits", 1, 64},
+                 {"mul", "parts", 1, 8, true, true},
+                 {"att", "warps", 1, 8}});
 }
 
 std::string message_of(const std::string& text) {
@@ -61,7 +64,7 @@ TEST(Tuning, ErrorsNameFileAndLine) {
   EXPECT_EQ(message_of("[[mul]]\n\nwarps = true\n"), "x.toml:3: warps must be an integer");
   EXPECT_EQ(message_of("[[mul]]\nwrap = 3\n"), "x.toml:2: mul has no value wrap");
   EXPECT_EQ(message_of("\n[[mull]]\nwarps = 3\n"),
-            "x.toml:2: mull is no operation with tuned values");
+            "x.toml:2: mull is no kernel with tuned values");
   EXPECT_EQ(message_of("[mul]\nwarps = 3\n"), "x.toml:1: rows of mul are written as [[mul]]");
   EXPECT_EQ(message_of("mul = 3\n"), "x.toml:1: rows of mul are written as [[mul]]");
   EXPECT_EQ(message_of("[[mul]]\nn = [4, 3]\nwarps = 3\n"), "x.toml:2: n = [4, 3] holds nothing");
@@ -72,7 +75,34 @@ TEST(Tuning, ErrorsNameFileAndLine) {
   EXPECT_EQ(message_of("[[mul]]\nweight = \"fp8\"\nwarps = 3\n"),
             "x.toml:2: weight must be f32, f16, bf16 or f8_e4m3, or a list of them");
   EXPECT_EQ(message_of("[[mul]]\nn = 4\n"), "x.toml:1: this row of mul sets nothing");
+  EXPECT_EQ(message_of("[[mul]]\nparts = 3\n"), "x.toml:2: parts = 3 is no power of two");
+  EXPECT_EQ(message_of("[[mul]]\nrows = 4\nparts = 2\n"),
+            "x.toml:1: parts decides the bits of a row, so it cannot depend on how many rows there "
+            "are: leave out the matcher rows");
   EXPECT_EQ(message_of("[[mul]]\nwarps = \n").substr(0, 9), "x.toml:2:");
+}
+
+TEST(Tuning, ATrialGoesOverAllRowsAtItsShape) {
+  Tuning tuning = example();
+  tuning.add("[[mul]]\nwarps = 4\nparts = 2\n", "x.toml");
+  const TuningShape shape{DType::bf16, 64, 32, 8}, other{DType::bf16, 64, 32, 16};
+  tuning.begin_trial("mul", shape, {{"warps", 7}, {"parts", 8}});
+  EXPECT_EQ(tuning.value("mul", shape, "warps", 1), 7);
+  EXPECT_EQ(tuning.value("mul", other, "warps", 1), 4);
+  EXPECT_EQ(tuning.value("mul", {DType::bf16, 64, 32, 0}, "parts", 1), 8) << "asked for once";
+  EXPECT_EQ(tuning.value("mul", {DType::bf16, 64, 33, 0}, "parts", 1), 2);
+  EXPECT_EQ(tuning.value("mul", shape, "splits", 5), 5);
+  tuning.end_trial();
+  EXPECT_EQ(tuning.value("mul", shape, "warps", 1), 4);
+}
+
+TEST(Tuning, RowsFallIntoBuckets) {
+  EXPECT_EQ(decode_bucket(1), 1);
+  EXPECT_EQ(decode_bucket(3), 4);
+  EXPECT_EQ(decode_bucket(128), 128);
+  EXPECT_EQ(prefill_bucket(1), 64);
+  EXPECT_EQ(prefill_bucket(65), 128);
+  EXPECT_EQ(prefill_bucket(549), 640);
 }
 
 TEST(Tuning, EmbeddedTablesAndThoseOfTheUser) {
