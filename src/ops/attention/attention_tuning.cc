@@ -17,6 +17,9 @@ namespace isotope::ops {
 namespace {
 
 constexpr std::int64_t kBlockSize = 16;
+/// A launch is the same for all lengths, so contexts this much shorter count as much: as many calls
+/// more are timed with them.
+constexpr std::int64_t kShorter = 4;
 constexpr float kScale = 0.01f;  ///< of FP8 keys and values
 /// Rounding of probabilities and outputs to BF16, as shares of the values' magnitude.
 constexpr double kTolerance = 0x1p-6;
@@ -48,11 +51,15 @@ class AttentionCase final : public TuningCase {
     buffers_.clear();
     q_ = out_ = nullptr;
   }
-  void call() override { queue(0); }
+  void call() override { queue(0, batch_); }
   std::int64_t call_often() override {
     const std::int64_t calls = calls_beyond_caches(context_, bytes());
-    for (std::int64_t i = 0; i < calls; ++i) queue(i % cache_.shape().num_layers);
-    return calls;
+    for (std::int64_t i = 0; i < calls; ++i) {
+      const std::int64_t layer = i % cache_.shape().num_layers;
+      queue(layer, batch_);
+      for (std::int64_t j = 0; j < kShorter; ++j) queue(layer, short_batch_);
+    }
+    return calls * (1 + kShorter);
   }
   std::vector<std::byte> output() override {
     context_.stream().fill(out_, 0xff, output_bytes());
@@ -72,11 +79,11 @@ class AttentionCase final : public TuningCase {
   TensorView queries() const { return {DType::bf16, {rows_, use_.heads, use_.head_dim}, q_}; }
   TensorView outputs() const { return {DType::bf16, {rows_, use_.heads * use_.head_dim}, out_}; }
   std::size_t output_bytes() const { return std::size_t(rows_ * use_.heads * use_.head_dim) * 2; }
-  void queue(std::int64_t layer) {
+  void queue(std::int64_t layer, const Batch& batch) {
     // While launches are only noted there is no cache and no batch: shapes are enough.
     const bool prepared = cache_.shape().num_layers > 0;
     gpu::attention_gpu(context_, queries(), prepared ? cache_.layer(layer) : shape_of_layer(),
-                       kBlockSize, prepared ? batch_ : shape_of_batch(), outputs());
+                       kBlockSize, prepared ? batch : shape_of_batch(), outputs());
   }
   KvLayer shape_of_layer() const {
     KvLayer kv;
@@ -105,7 +112,7 @@ class AttentionCase final : public TuningCase {
     context_.stream().synchronize();
     return buffers_.back().data();
   }
-  void make_batch();
+  Batch make_batch(std::int64_t context_len);
   void fill_cache();
   /// Of row r, KV head and element d, at position p of the first layer.
   double key_or_value(std::int64_t row, std::int64_t p, std::int64_t head, std::int64_t d) const;
@@ -118,27 +125,25 @@ class AttentionCase final : public TuningCase {
   std::vector<device::Buffer> buffers_;
   void* q_ = nullptr;
   void* out_ = nullptr;
-  Batch batch_;
+  Batch batch_, short_batch_;
   std::vector<std::int32_t> tables_;
   std::vector<bfloat16> q_host_;
   std::vector<std::byte> pattern_;  ///< keys and values are it, repeated
 };
 
-void AttentionCase::make_batch() {
-  tables_.resize(std::size_t(rows_ * width_));
-  std::iota(tables_.begin(), tables_.end(), 0);
-  std::shuffle(tables_.begin(), tables_.end(), std::mt19937(5));
+Batch AttentionCase::make_batch(std::int64_t context_len) {
   const auto size = std::size_t(rows_);
   std::vector<std::int32_t> seqs(size + 1);
   std::iota(seqs.begin(), seqs.end(), 0);
-  const std::vector<std::int32_t> positions(size, std::int32_t(use_.context_len - 1)),
-      lengths(size, std::int32_t(use_.context_len));
-  batch_ = shape_of_batch();
-  batch_.positions = TensorView(DType::i32, {rows_}, keep(positions));
-  batch_.row_seq = TensorView(DType::i32, {rows_}, keep(seqs));
-  batch_.seq_begin = TensorView(DType::i32, {rows_ + 1}, keep(seqs));
-  batch_.context_lens = TensorView(DType::i32, {rows_}, keep(lengths));
-  batch_.block_tables = TensorView(DType::i32, {rows_, width_}, keep(tables_));
+  const std::vector<std::int32_t> positions(size, std::int32_t(context_len - 1)),
+      lengths(size, std::int32_t(context_len));
+  Batch batch = shape_of_batch();
+  batch.positions = TensorView(DType::i32, {rows_}, keep(positions));
+  batch.row_seq = TensorView(DType::i32, {rows_}, keep(seqs));
+  batch.seq_begin = TensorView(DType::i32, {rows_ + 1}, keep(seqs));
+  batch.context_lens = TensorView(DType::i32, {rows_}, keep(lengths));
+  batch.block_tables = TensorView(DType::i32, {rows_, width_}, keep(tables_));
+  return batch;
 }
 
 void AttentionCase::fill_cache() {
@@ -179,7 +184,11 @@ void AttentionCase::prepare() {
     q_host_.push_back(to_bfloat16(value));
   q_ = keep(q_host_);
   out_ = keep(std::vector<std::byte>(output_bytes()));
-  make_batch();
+  tables_.resize(std::size_t(rows_ * width_));
+  std::iota(tables_.begin(), tables_.end(), 0);
+  std::shuffle(tables_.begin(), tables_.end(), std::mt19937(5));
+  batch_ = make_batch(use_.context_len);
+  short_batch_ = make_batch(std::max<std::int64_t>(1, use_.context_len / kShorter));
   fill_cache();
 }
 

@@ -118,7 +118,9 @@ std::int64_t most_columns(const LinearWeight& weight, const Card& card) {
 /// All numbers of rows of a bucket take the same form.
 Form form_for(const LinearCall& call, const Card& card, std::int64_t rows) {
   const std::int64_t bucket = decode_bucket(rows);
-  if (can_fuse(call, card, bucket)) return {bucket, card.mma_rows, true};
+  if (can_fuse(call, card, bucket) &&
+      card.tuning->value("linear_decode", tuning_shape(*call.weight, bucket), "fused", 1) == 1)
+    return {bucket, card.mma_rows, true};
   const std::int64_t columns =
       std::clamp(bucket, card.mma_rows, most_columns(*call.weight, card));
   return {bucket, columns, false, ceil_div(rows, columns)};
@@ -402,6 +404,8 @@ TuningSpace linear_decode_tuning(Context& context, const LinearCall& call, std::
   else
     space.current.insert(space.current.end(), {{"depth", ring_depth(weight, form, card)},
                                                {"blocks", resident_blocks(weight, form, card)}});
+  const bool fusible = can_fuse(call, card, form.bucket);
+  if (fusible) space.current.insert(space.current.begin(), {"fused", form.fused});
   const auto add = [&space](TuningValues values) { space.candidates.push_back(std::move(values)); };
   std::vector<std::int64_t> all_groups{0};  // 0: a form without groups
   if (form.wide()) all_groups = {1, 2, 4, 8};
@@ -417,7 +421,12 @@ TuningSpace linear_decode_tuning(Context& context, const LinearCall& call, std::
       for (std::int64_t blocks = 1; blocks <= (form.wide() ? 2 : card.amd ? 6 : 4); ++blocks) {
         TuningValues values{{"depth", depth}, {"blocks", blocks}};
         if (groups > 0) values.insert(values.begin(), {"groups", groups});
-        add(std::move(values));
+        for (const std::int64_t fused : {0, 1}) {
+          if (fusible) values.insert(values.begin(), {"fused", fused});
+          add(values);
+          if (!fusible) break;
+          values.erase(values.begin());
+        }
       }
     }
   }

@@ -5,7 +5,9 @@ namespace isotope::ops {
 
 std::vector<TuningKey> known_tuning_keys() {
   return {
-      // Few rows: weight tiles in flight a warp, blocks that share a multiprocessor.
+      // Few rows: whether every block prepares the inputs for itself where it can, weight tiles in
+      // flight a warp, blocks that share a multiprocessor.
+      {"linear_decode", "fused", 0, 1},
       {"linear_decode", "depth", 1, 8},
       {"linear_decode", "blocks", 1, 8},
       // More rows: into how many groups the eight parts of k are put, each a block.

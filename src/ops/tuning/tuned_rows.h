@@ -29,7 +29,7 @@ struct TunedTable {
   std::vector<Choice> choices;  ///< in the order of the results
 };
 
-/// The fastest trial of each result; what the table said where that is within half a percent. Values
+/// The fastest trial of each result; what the table said where that is within a percent. Values
 /// that decide bits are one for all numbers of rows of a shape: those under which the mean time is
 /// least and no number of rows is slower by over a percent than before. `results` must outlive what
 /// is returned.

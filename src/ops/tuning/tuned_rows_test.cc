@@ -20,7 +20,7 @@ TrialResult narrow(std::int64_t depth, double seconds, std::string rejected = {}
 TEST(TunedRows, TheFastestButTheTablesWhereItIsNearlyAsFast) {
   const std::vector<SweepResult> results = {
       result_of("linear_decode", 1, {narrow(2, 1.0), narrow(3, 0.9), narrow(4, 0.95)}),
-      result_of("linear_decode", 2, {narrow(2, 1.0), narrow(3, 0.997)}),
+      result_of("linear_decode", 2, {narrow(2, 1.0), narrow(3, 0.993)}),
       result_of("linear_decode", 4, {narrow(2, 1.0), narrow(3, 0.5, "wrong result: x")}),
       result_of("linear_decode", 8, {narrow(2, 0, "wrong result: x"), narrow(3, 0)}),
   };
@@ -28,7 +28,7 @@ TEST(TunedRows, TheFastestButTheTablesWhereItIsNearlyAsFast) {
   ASSERT_EQ(table.choices.size(), 4u);
   EXPECT_EQ(table.choices[0].chosen, &results[0].trials[1]);
   EXPECT_NEAR(table.choices[0].gain(), 0.1, 1e-12);
-  EXPECT_EQ(table.choices[1].chosen, &results[1].trials[0]) << "0.3 % is noise";
+  EXPECT_EQ(table.choices[1].chosen, &results[1].trials[0]) << "0.7 % is noise";
   EXPECT_EQ(table.choices[2].chosen, &results[2].trials[0]) << "a wrong one was taken";
   EXPECT_EQ(table.choices[1].gain(), 0);
 }
