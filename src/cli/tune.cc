@@ -3,18 +3,17 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <boost/json/serialize.hpp>
 #include <filesystem>
-#include <iostream>
 #include <utility>
 
 #include "base/file.h"
 #include "base/sha256.h"
-#include "cli/bench/write_file.h"
 #include "cli/commands.h"
 #include "cli/interrupt_guard.h"
+#include "cli/measured_engine.h"
 #include "cli/model_flags.h"
 #include "cli/progress.h"
+#include "cli/report_file.h"
 #include "cli/resolve_model.h"
 #include "cli/tune/tune_log.h"
 #include "cli/tune/tune_report.h"
@@ -207,12 +206,11 @@ int run_tune(const TuneFlags& flags) {
     print_choices(stdout, table.choices, bench.simulated());
     fmt::print("{} rows in {}\n", table.rows.size(), path.string());
   }
-  if (!flags.json.empty())
-    write_report({{"device", bench.gpu().name()},
-                  {"simulated", bench.simulated()},
-                  {"table", path.string()},
-                  {"cases", choices_json(table.choices)}},
-                 flags.json);
+  write_report(json::object{{"device", bench.gpu().name()},
+                            {"simulated", bench.simulated()},
+                            {"table", path.string()},
+                            {"cases", choices_json(table.choices)}},
+               flags.json);
   return 0;
 }
 
@@ -233,12 +231,7 @@ Examples:
   isotope tune --model DIR --kernels linear_wide --decode-rows 32,64 --rounds 30)";
 
 void add_flags(CLI::App& command, TuneFlags& flags) {
-  command
-      .add_option("--model,-m", flags.engine.model,
-                  "A model's folder, or org/name at the hub; with --load-format dummy a "
-                  "config.json will do")
-      ->required()
-      ->type_name("DIR|FILE|ORG/NAME");
+  add_measured_model_flag(command, flags.engine);
   command.add_option("--decode-rows", flags.rows.decode, "Batch sizes in decode phase, 1 to 128")
       ->delimiter(',')
       ->check(CLI::Range(1, 128))
@@ -262,11 +255,7 @@ void add_flags(CLI::App& command, TuneFlags& flags) {
   command.add_flag("--fresh", flags.fresh, "Forget earlier measurements");
   command.add_flag("--ignore-tables", flags.ignore_tables,
                    "Compare with the kernels' defaults, as if there were no table yet");
-  command
-      .add_option("--json", flags.json,
-                  "Also write all measurements to a file (-: to standard output instead of the "
-                  "table of gains)")
-      ->type_name("FILE");
+  add_report_flag(command, flags.json);
 }
 
 }  // namespace

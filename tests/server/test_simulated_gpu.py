@@ -1,25 +1,15 @@
 """The whole server on the simulated gfx1201, where it was built (target simulated_gpu)."""
 import json
-import pathlib
 import subprocess
 
-import pytest
-
-from conftest import BINARY, MODEL, NAME, ROOT, running
-
-BUILD = pathlib.Path(BINARY).parent
-# What tools/simulated_gpu.sh sets, for one program.
-ON_SIMULATED_GPU = ("bash", "-c", 'source "$0/tools/simulated_gpu.sh" "$1" && shift && exec "$@"', str(ROOT), str(BUILD))
+from conftest import BINARY, MODEL, NAME, running
+from simulated import ON_SIMULATED_GPU, needs_simulator
 
 
 def complete(server):
     answer = server.client().completions.create(model=NAME, prompt="Once upon a time, there was", max_tokens=24,
                                                 temperature=0, logprobs=1)
     return answer.choices[0].logprobs.tokens, answer.usage.completion_tokens
-
-
-needs_simulator = pytest.mark.skipif(not (BUILD / "tests/gpu/libisotope_sim_hip.so").exists(),
-                                     reason="simulated_gpu was not built")
 
 
 @needs_simulator
