@@ -190,7 +190,7 @@ int main(int argc, char** argv) {
     if (device->kind() == device::Kind::cpu)
       fail(ErrorCode::invalid_argument, "'{}' is no GPU", name);
     auto& gpu = static_cast<device::Gpu&>(*device);
-    ops::Context context(gpu, ops::attention_scratch(128, kHeads, kDim, 40960));
+    ops::Context context(gpu, ops::attention_scratch(128, kHeads, kDim, 40960, true));
     fmt::print("{}\n", gpu.name());
     Lengths lengths;
     for (int i = 3; i < argc; ++i) lengths.push_back(std::max(1, std::atoi(argv[i])));
