@@ -16,7 +16,7 @@ void add_choice(CLI::App& command, const std::string& name, T& target,
   command
       .add_option_function<std::string>(
           name, [&target, &choices](const std::string& key) { target = choices.at(key); }, help)
-      ->check(CLI::IsMember(choices))
+      ->check(CLI::IsMember(choices).description(""))  // the type's name says the same
       ->type_name(names);
 }
 

@@ -41,14 +41,14 @@ void ParserFlags::add_to(CLI::App& command) {
       .add_option("--reasoning-parser", reasoning,
                   "How the model marks its reasoning: qwen3 <think>, mistral [THINK] (auto: by its "
                   "template and control tokens; none: reasoning stays in the text)")
-      ->check(CLI::IsMember(names_of(kReasoning)))
+      ->check(CLI::IsMember(names_of(kReasoning)).description(""))
       ->type_name("auto|none|qwen3|mistral")
       ->capture_default_str();
   command
       .add_option("--tool-call-parser", tool_calls,
                   "How it writes tool calls: hermes (Qwen3's, too) <tool_call>, mistral "
                   "[TOOL_CALLS] (auto, none: as above)")
-      ->check(CLI::IsMember(names_of(kToolCalls)))
+      ->check(CLI::IsMember(names_of(kToolCalls)).description(""))
       ->type_name("auto|none|hermes|qwen3|mistral")
       ->capture_default_str();
   const std::string kAccepted = "Accepted as in vLLM; tools need no flag here";
