@@ -31,8 +31,10 @@ std::shared_ptr<EvaluatedModelFlags> add_evaluated_model_flags(CLI::App& command
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
   command
-      .add_option("--timeout", flags->url.timeout_seconds,
-                  "Seconds without a byte from the server after which a request has failed")
+      .add_option(
+          "--timeout", flags->url.timeout_seconds,
+          "Seconds without a byte after which a request to the server has failed; answers come "
+          "whole, so this is for all of one")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   add_engine_flags(command, flags->model.engine);

@@ -11,7 +11,7 @@ namespace isotope::cli {
 struct UrlModelOptions {
   std::string base_url, model, api_key;  ///< an empty model: the first that the server has
   int concurrency = 32;
-  int timeout_seconds = 600;
+  int timeout_seconds = 3600;  ///< for a whole answer: nothing comes before it is complete
 };
 
 std::unique_ptr<EvaluatedModel> open_url_model(const UrlModelOptions& options);
