@@ -41,7 +41,8 @@ struct TuneFlags {
   bool fresh = false, ignore_tables = false;
 
   TuneFlags() {
-    for (std::int64_t rows_of = 128; rows_of <= 2048; rows_of += 128) rows.prefill.push_back(rows_of);
+    for (std::int64_t rows_of = 128; rows_of <= 2048; rows_of += 128)
+      rows.prefill.push_back(rows_of);
   }
 };
 
@@ -51,14 +52,14 @@ class Bench {
   explicit Bench(const TuneFlags& flags)
       : device_(device::open_device(flags.engine.device, flags.engine.threads)) {
     if (device_->kind() == device::Kind::cpu)
-      fail(ErrorCode::unsupported,
-           "--device {}: only kernels of GPUs have values to tune; those of the CPU follow from its "
-           "instruction sets. Give --device cuda or hip",
-           flags.engine.device);
+      fail(
+          ErrorCode::unsupported,
+          "--device {}: only kernels of GPUs have values to tune; those of the CPU follow from its "
+          "instruction sets. Give --device cuda or hip",
+          flags.engine.device);
     const weights::ModelConfig config = weights::read_model_config(flags.engine.model);
     engine::validate(flags.engine);
-    models::LoadOptions load =
-        engine::load_options(flags.engine, engine::plan_device(*device_));
+    models::LoadOptions load = engine::load_options(flags.engine, engine::plan_device(*device_));
     models::StepLimits limits;
     limits.max_rows = std::max(most(flags.rows.decode), most(flags.rows.prefill));
     limits.max_logits = most(flags.rows.decode);
@@ -92,9 +93,9 @@ class Bench {
       const auto same = [&space](const ops::TuningSpace& other) {
         return other.op == space.op && other.shape == space.shape;
       };
-      const bool named = flags.kernels.empty() ||
-                         std::find(flags.kernels.begin(), flags.kernels.end(), space.op) !=
-                             flags.kernels.end();
+      const bool named =
+          flags.kernels.empty() ||
+          std::find(flags.kernels.begin(), flags.kernels.end(), space.op) != flags.kernels.end();
       if (!named || log.has(space) || std::any_of(seen.begin(), seen.end(), same)) continue;
       seen.push_back(space);
       wanted.push_back(std::move(one));
@@ -122,7 +123,8 @@ std::filesystem::path output_path(const TuneFlags& flags, Bench& bench) {
            "a real card's by accident");
     const std::filesystem::path folder = ops::tuning_folder();
     if (folder.empty())
-      fail(ErrorCode::invalid_argument, "there is no home folder for the table: give --output FILE");
+      fail(ErrorCode::invalid_argument,
+           "there is no home folder for the table: give --output FILE");
     path = folder / ops::tuning_file_name(bench.gpu().properties().arch);
   }
   if (std::filesystem::exists(path) &&
@@ -243,8 +245,8 @@ void add_flags(CLI::App& command, TuneFlags& flags) {
       ->check(CLI::Range(1, 2048));
   command.add_option("--kernels", flags.kernels, "Only these")
       ->delimiter(',')
-      ->check(CLI::IsMember(
-          {"linear_decode", "linear_wide", "linear_prefill", "attention_decode"}));
+      ->check(
+          CLI::IsMember({"linear_decode", "linear_wide", "linear_prefill", "attention_decode"}));
   command.add_option("--rounds", flags.rounds, "How often each variant is timed")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

@@ -5,7 +5,8 @@
 namespace isotope::ops {
 
 inline constexpr double kSimulatedBandwidth = 640e9;  ///< bytes/s
-/// Instructions of waves per second: one a clock for each of two SIMDs of 64 compute units, 2.97 GHz.
+/// Instructions of waves per second: one a clock for each of two SIMDs of 64 compute units, 2.97
+/// GHz.
 inline constexpr double kSimulatedIssueRate = 128 * 2.97e9;
 
 }  // namespace isotope::ops

@@ -1,7 +1,7 @@
 #include "cli/tune/tune_log.h"
 
-#include <boost/json/array.hpp>
 #include <algorithm>
+#include <boost/json/array.hpp>
 #include <optional>
 #include <utility>
 

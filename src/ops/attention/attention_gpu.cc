@@ -110,8 +110,7 @@ int split_blocks(const Tuning& tuning, const KvLayer& kv, std::int64_t rows) {
       tuning.value("attention_decode", tuning_shape(kv, rows), "blocks", kEnough);
   const std::int64_t wanted = std::max<std::int64_t>(1, blocks / (rows * kv.k.shape[1]));
   return int(std::clamp<std::int64_t>(std::int64_t(std::bit_floor(std::uint64_t(wanted))),
-                                      kFewestSplitBlocks,
-                                      isotope::gpu::kMaxSplits));
+                                      kFewestSplitBlocks, isotope::gpu::kMaxSplits));
 }
 
 jit::Unit matrix_unit(const Step& step, const char* kernel) {

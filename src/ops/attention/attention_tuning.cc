@@ -87,8 +87,8 @@ class AttentionCase final : public TuningCase {
   }
   KvLayer shape_of_layer() const {
     KvLayer kv;
-    kv.k = kv.v = TensorView(use_.kv_dtype, {1, use_.kv_heads, use_.head_dim},
-                             static_cast<void*>(nullptr));
+    kv.k = kv.v =
+        TensorView(use_.kv_dtype, {1, use_.kv_heads, use_.head_dim}, static_cast<void*>(nullptr));
     return kv;
   }
   Batch shape_of_batch() const {
@@ -235,8 +235,7 @@ double AttentionCase::error(const std::vector<std::byte>& output) const {
       double magnitude = 0;
       for (const double value : expected) magnitude += std::fabs(value) / double(use_.head_dim);
       for (std::int64_t d = 0; d < use_.head_dim; ++d) {
-        const double value =
-            double(load_float(out, (row * use_.heads + head) * use_.head_dim + d));
+        const double value = double(load_float(out, (row * use_.heads + head) * use_.head_dim + d));
         const double off = std::fabs(value - expected[std::size_t(d)]) /
                            (kTolerance * (std::fabs(expected[std::size_t(d)]) + magnitude));
         if (std::isnan(off)) return std::numeric_limits<double>::infinity();

@@ -11,8 +11,8 @@ struct AttentionUse {
   std::int64_t context_len = 2048;  ///< of every row
 };
 
-/// A case for each number of rows at which a table can choose anything. `context`, whose workspace is
-/// at least attention_scratch() of the most rows, must outlive them.
+/// A case for each number of rows at which a table can choose anything. `context`, whose workspace
+/// is at least attention_scratch() of the most rows, must outlive them.
 TuningCases attention_tuning_cases(Context& context, const AttentionUse& use,
                                    const TuningRows& rows);
 

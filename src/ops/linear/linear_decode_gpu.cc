@@ -121,8 +121,7 @@ Form form_for(const LinearCall& call, const Card& card, std::int64_t rows) {
   if (can_fuse(call, card, bucket) &&
       card.tuning->value("linear_decode", tuning_shape(*call.weight, bucket), "fused", 1) == 1)
     return {bucket, card.mma_rows, true};
-  const std::int64_t columns =
-      std::clamp(bucket, card.mma_rows, most_columns(*call.weight, card));
+  const std::int64_t columns = std::clamp(bucket, card.mma_rows, most_columns(*call.weight, card));
   return {bucket, columns, false, ceil_div(rows, columns)};
 }
 
@@ -188,9 +187,9 @@ std::int64_t ring_depth(const LinearWeight& weight, const Form& form, const Card
 
 WgmmaCut cut_of(const LinearWeight& weight, const Form& form, const Card& card) {
   const std::int64_t groups = groups_of(weight, card);
-  const std::int64_t tile_rows = card.tuning->value(
-      "linear_wide", tuning_shape(weight, form.bucket), "tile_rows",
-      wgmma_tile_rows(weight, form.columns, groups, card.multiprocessors));
+  const std::int64_t tile_rows =
+      card.tuning->value("linear_wide", tuning_shape(weight, form.bucket), "tile_rows",
+                         wgmma_tile_rows(weight, form.columns, groups, card.multiprocessors));
   return wgmma_cut(weight, form.columns, groups, tile_rows, card.multiprocessors,
                    card.shared_per_block);
 }
@@ -340,7 +339,8 @@ device::Launch product_launch(const LinearCall& call, const Card& card, const Fo
   const std::int64_t sums = 2 * kParts * kStripRows * form.columns * std::int64_t(sizeof(float));
   const std::int64_t fitting = card.shared / (sums + shared + kReservedShared);
   const std::int64_t slots =
-      card.multiprocessors * std::clamp<std::int64_t>(fitting, 1, resident_blocks(weight, form, card));
+      card.multiprocessors *
+      std::clamp<std::int64_t>(fitting, 1, resident_blocks(weight, form, card));
   const std::int64_t blocks =
       ceil_div<std::int64_t>(params.strips, ceil_div<std::int64_t>(params.strips, slots));
   return launch_of(blocks, 1, shared);

@@ -196,9 +196,10 @@ TEST(LinearGpu, SoItHasUnderATuningTable) {
   ISOTOPE_REQUIRE_GPU();
   Tuning& tuning = GpuMachine::library()->tuning();
   const Tuning before = tuning;
-  tuning.add("[[linear_decode]]\nrows = [1, 4]\ndepth = 3\nblocks = 1\n"
-             "[[linear_wide]]\ngroups = 2\n[[linear_wide]]\nrows = [32, 64]\ntile_rows = 64\n",
-             "a table");
+  tuning.add(
+      "[[linear_decode]]\nrows = [1, 4]\ndepth = 3\nblocks = 1\n"
+      "[[linear_wide]]\ngroups = 2\n[[linear_wide]]\nrows = [32, 64]\ntile_rows = 64\n",
+      "a table");
   expect_same_bits(kBlocks);
   tuning = before;
 }

@@ -337,8 +337,7 @@ std::vector<std::string> prefill_tilings(Context& context, const LinearWeight& w
   return names;
 }
 
-TuningSpace linear_prefill_tuning(Context& context, const LinearWeight& weight,
-                                  std::int64_t rows) {
+TuningSpace linear_prefill_tuning(Context& context, const LinearWeight& weight, std::int64_t rows) {
   const Product product(weight);
   TuningSpace space{"linear_prefill", tuning_shape(product, rows), {}, {}};
   if (weight.dtype == DType::f32) return space;

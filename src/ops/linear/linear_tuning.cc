@@ -43,8 +43,7 @@ class LinearCase final : public TuningCase {
     x_host_ = random_values(rows_ * k, 1.0f, 1);
     g_host_ = random_values(k, 0.2f, 2);
     for (float& g : g_host_) g += 1.0f;
-    if (use_.epilogue == gpu::Epilogue::add)
-      y_host_ = random_values(rows_ * outputs(), 1.0f, 3);
+    if (use_.epilogue == gpu::Epilogue::add) y_host_ = random_values(rows_ * outputs(), 1.0f, 3);
     if (x_dtype() == DType::bf16) round_to_bf16(x_host_);
     x_ = upload(context_.device(), x_host_, x_dtype());
     g_ = upload(context_.device(), g_host_, DType::f32);
@@ -111,8 +110,8 @@ class LinearCase final : public TuningCase {
   /// What a sample of outputs should be.
   void expect();
   double input_error() const {
-    const bool e4m3 = !decode_ && weight().dtype == DType::f8_e4m3 &&
-                      weight().k >= gpu::kPrefillOneTermK;
+    const bool e4m3 =
+        !decode_ && weight().dtype == DType::f8_e4m3 && weight().k >= gpu::kPrefillOneTermK;
     return e4m3 ? kE4m3Error : kBf16Error;
   }
 
@@ -168,7 +167,8 @@ Sum swiglu_of(const Sum& gate, const Sum& up) {
   for (const double x : {gate.value - 3 * gate.error, gate.value, gate.value + 3 * gate.error})
     slope = std::max(slope, std::fabs(silu_slope(x)));
   const double silu_error = slope * gate.error;
-  return {silu * up.value, std::hypot(silu_error * up.value, silu * up.error) + silu_error * up.error};
+  return {silu * up.value,
+          std::hypot(silu_error * up.value, silu * up.error) + silu_error * up.error};
 }
 
 void LinearCase::expect() {

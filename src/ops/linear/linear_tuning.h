@@ -9,8 +9,8 @@
 
 namespace isotope::ops {
 
-/// A linear layer of a model: its weights in all layers of the model, which have one shape, and what
-/// is fused with the product.
+/// A linear layer of a model: its weights in all layers of the model, which have one shape, and
+/// what is fused with the product.
 struct LinearUse {
   std::string name;
   std::vector<const LinearWeight*> weights;
@@ -20,8 +20,8 @@ struct LinearUse {
   bool prefill = true;  ///< also called in prefill phase
 };
 
-/// A case for each number of rows at which a table can choose anything. `context`, whose workspace is
-/// at least linear_scratch() of the most rows, and the weights outlive them.
+/// A case for each number of rows at which a table can choose anything. `context`, whose workspace
+/// is at least linear_scratch() of the most rows, and the weights outlive them.
 TuningCases linear_tuning_cases(Context& context, const LinearUse& use, const TuningRows& rows);
 
 }  // namespace isotope::ops

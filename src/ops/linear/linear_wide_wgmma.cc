@@ -64,9 +64,9 @@ std::int64_t wgmma_groups(const LinearWeight& weight, std::int64_t multiprocesso
 
 std::int64_t wgmma_tile_rows(const LinearWeight& weight, std::int64_t columns, std::int64_t groups,
                              std::int64_t multiprocessors) {
-  const bool half = groups > 1 && cycles(weight, columns, multiprocessors, {groups, 64}) <
-                                      0.95 * cycles(weight, columns, multiprocessors,
-                                                    {groups, kTileRows});
+  const bool half =
+      groups > 1 && cycles(weight, columns, multiprocessors, {groups, 64}) <
+                        0.95 * cycles(weight, columns, multiprocessors, {groups, kTileRows});
   return half ? 64 : kTileRows;
 }
 

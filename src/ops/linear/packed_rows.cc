@@ -48,7 +48,8 @@ double PackedRows::scale(std::int64_t row, std::int64_t i) const {
     case ScaleLayout::per_row:
       return double(scales_[std::size_t(row)]);
     case ScaleLayout::block_128x128:
-      return double(scales_[std::size_t((weight_.scales_per_feature ? row : row / 8) * blocks + i / 128)]);
+      return double(
+          scales_[std::size_t((weight_.scales_per_feature ? row : row / 8) * blocks + i / 128)]);
     default:
       return 1.0;
   }

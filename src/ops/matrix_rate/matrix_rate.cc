@@ -73,8 +73,7 @@ double matrix_rate(device::Device& device, DType dtype) {
     device.stream().synchronize();
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
     const double flops = 2.0 * double(each) * double(rows) * double(size) * double(size);
-    if (pass > 0)
-      best = std::max(best, flops / time.count());  // the first one warms up
+    if (pass > 0) best = std::max(best, flops / time.count());  // the first one warms up
   }
   return best;
 }

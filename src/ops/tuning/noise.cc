@@ -17,8 +17,7 @@ std::vector<float> random_values(std::int64_t count, float sigma, std::uint32_t 
   std::normal_distribution<float> normal(0.0f, sigma);
   std::vector<float> values(static_cast<std::size_t>(count));
   for (std::int64_t i = 0; i < count; ++i)
-    values[std::size_t(i)] =
-        i < kPeriod ? normal(random) : values[std::size_t(i - kPeriod)];
+    values[std::size_t(i)] = i < kPeriod ? normal(random) : values[std::size_t(i - kPeriod)];
   return values;
 }
 
@@ -31,8 +30,7 @@ device::Buffer upload(device::Device& device, const std::vector<float>& values, 
   if (dtype == DType::bf16)
     for (const float value : values) halves.push_back(to_bfloat16(value));
   const void* data = dtype == DType::bf16 ? static_cast<const void*>(halves.data()) : values.data();
-  device::Buffer buffer =
-      device.allocate(values.size() * size_of(dtype), "inputs to tune with");
+  device::Buffer buffer = device.allocate(values.size() * size_of(dtype), "inputs to tune with");
   device.stream().copy_to_device(buffer.data(), data, buffer.size());
   device.stream().synchronize();
   return buffer;

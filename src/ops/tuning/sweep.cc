@@ -153,8 +153,8 @@ void Sweep::time(TuningCase& tried, SweepResult& result) {
   for (int round = 0; round < rounds_; ++round) {
     for (std::size_t i = 0; i < running.size(); ++i) {
       // Nobody always follows the same one.
-      Candidate& candidate = running[(i * (round % 2 ? running.size() - 1 : 1) + std::size_t(round)) %
-                                     running.size()];
+      Candidate& candidate =
+          running[(i * (round % 2 ? running.size() - 1 : 1) + std::size_t(round)) % running.size()];
       gpu.record(*begin);
       gpu.launch(*candidate.graph);
       gpu.record(*end);
@@ -165,11 +165,9 @@ void Sweep::time(TuningCase& tried, SweepResult& result) {
       if (round + 1 != after) continue;
       double best = median(running.front().times);
       for (const Candidate& candidate : running) best = std::min(best, median(candidate.times));
-      for (Candidate& candidate : running)
-        candidate.trial->seconds = median(candidate.times);
+      for (Candidate& candidate : running) candidate.trial->seconds = median(candidate.times);
       std::erase_if(running, [&](const Candidate& candidate) {
-        return candidate.trial != &result.trials.front() &&
-               median(candidate.times) > factor * best;
+        return candidate.trial != &result.trials.front() && median(candidate.times) > factor * best;
       });
     }
   }

@@ -28,7 +28,8 @@ struct SweepResult {
 
 class Sweep {
  public:
-  using Progress = std::function<void(std::int64_t done, std::int64_t total, std::string_view what)>;
+  using Progress =
+      std::function<void(std::int64_t done, std::int64_t total, std::string_view what)>;
 
   /// `rounds`: in each every candidate is timed once.
   explicit Sweep(Context& context, int rounds = 12) : context_(context), rounds_(rounds) {}
@@ -38,9 +39,9 @@ class Sweep {
   void build(const TuningCases& cases, const Progress& progress = {});
 
   /// A candidate is rejected if it does not compile or launch, if its output is not what the
-  /// definition says, if it differs from that of the table's choice (in any bit, unless the candidate
-  /// may change the order of sums), and if it is far slower. When the table's own choice is wrong,
-  /// nothing is timed.
+  /// definition says, if it differs from that of the table's choice (in any bit, unless the
+  /// candidate may change the order of sums), and if it is far slower. When the table's own choice
+  /// is wrong, nothing is timed.
   SweepResult run(TuningCase& tried);
 
  private:

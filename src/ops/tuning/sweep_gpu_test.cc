@@ -36,12 +36,12 @@ struct Linears {
   LinearUse use;
 };
 
-Linears linears(Context& context, const Format& format, gpu::Epilogue epilogue, std::int64_t n = 272,
-                std::int64_t k = 1216) {
+Linears linears(Context& context, const Format& format, gpu::Epilogue epilogue,
+                std::int64_t n = 272, std::int64_t k = 1216) {
   const bool swiglu = epilogue == gpu::Epilogue::swiglu;
-  Linears made{weight_of(context, format, n, k,
-                         swiglu ? RowOrder::interleaved_halves : RowOrder::stacked),
-               {.name = "a layer"}};
+  Linears made{
+      weight_of(context, format, n, k, swiglu ? RowOrder::interleaved_halves : RowOrder::stacked),
+      {.name = "a layer"}};
   made.use.epilogue = epilogue;
   made.use.norm = epilogue != gpu::Epilogue::add;
   made.use.y_dtype = epilogue == gpu::Epilogue::add ? DType::f32 : DType::bf16;
@@ -122,10 +122,10 @@ std::vector<TrialResult> trials_by_depth(bool three) {
 TEST(SweepGpu, AWrongCandidateIsRejectedByItsResult) {
   ISOTOPE_REQUIRE_GPU();
   // One warp of the variant with three tiles in flight leaves out its part of k.
-  const PlantedFault fault(
-      "ops/linear/linear_decode.cu",
-      "walk.count = max(0, min(walk.per_part, p.k_tiles - walk.first));",
-      "walk.count = kDepth == 3 && warp_index() == 1 ? 0 : max(0, min(walk.per_part, p.k_tiles - walk.first));");
+  const PlantedFault fault("ops/linear/linear_decode.cu",
+                           "walk.count = max(0, min(walk.per_part, p.k_tiles - walk.first));",
+                           "walk.count = kDepth == 3 && warp_index() == 1 ? 0 : max(0, "
+                           "min(walk.per_part, p.k_tiles - walk.first));");
   for (const TrialResult& trial : trials_by_depth(true)) {
     EXPECT_EQ(trial.rejected.substr(0, 22), "wrong result: off by i") << trial.rejected;
     EXPECT_EQ(trial.seconds, 0);

@@ -11,7 +11,7 @@ namespace isotope::ops {
 namespace {
 
 constexpr double kLeastGain = 0.01;  ///< for which a choice that the table made is given up
-constexpr double kMostLoss = 0.01;    ///< of one number of rows, for the sake of others
+constexpr double kMostLoss = 0.01;   ///< of one number of rows, for the sake of others
 
 using Group = std::vector<const SweepResult*>;  // one kernel and weight, by rows
 

@@ -6,7 +6,8 @@ namespace isotope::ops {
 namespace {
 
 SweepResult result_of(const std::string& op, std::int64_t rows, std::vector<TrialResult> trials) {
-  return {op + std::to_string(rows), op, {DType::f8_e4m3, 4096, 2048, rows}, 1, 1, std::move(trials)};
+  return {op + std::to_string(rows), op, {DType::f8_e4m3, 4096, 2048, rows}, 1, 1,
+          std::move(trials)};
 }
 
 TrialResult wide(std::int64_t groups, std::int64_t tile_rows, double seconds) {
@@ -55,11 +56,13 @@ TEST(TunedRows, NeighboursWithOneChoiceShareARow) {
   EXPECT_EQ(table.rows[1].first_rows, 8);
 }
 
-// groups = 4 is best for 32 rows, but then 64 rows would be slower than before; 2 is better for both.
+// groups = 4 is best for 32 rows, but then 64 rows would be slower than before; 2 is better for
+// both.
 TEST(TunedRows, WhatDecidesBitsIsOneForAllRowsAndHarmsNone) {
   const std::vector<SweepResult> results = {
       result_of("linear_wide", 32, {wide(1, 128, 1.0), wide(2, 64, 0.9), wide(4, 128, 0.5)}),
-      result_of("linear_wide", 64, {wide(1, 128, 1.0), wide(2, 64, 0.9), wide(2, 128, 0.8), wide(4, 128, 1.2)}),
+      result_of("linear_wide", 64,
+                {wide(1, 128, 1.0), wide(2, 64, 0.9), wide(2, 128, 0.8), wide(4, 128, 1.2)}),
   };
   const TunedTable table = choose(results);
   EXPECT_EQ(table.choices[0].chosen, &results[0].trials[1]);

@@ -174,7 +174,8 @@ const TuningKey* Tuning::find_key(std::string_view op, std::string_view key) con
 
 bool Tuning::Row::holds(const TuningShape& shape) const {
   return n.holds(shape.n) && k.holds(shape.k) && rows.holds(shape.rows) &&
-         (weights.empty() || std::find(weights.begin(), weights.end(), shape.weight) != weights.end());
+         (weights.empty() ||
+          std::find(weights.begin(), weights.end(), shape.weight) != weights.end());
 }
 
 bool Tuning::on_trial(std::string_view op, const TuningShape& shape) const {

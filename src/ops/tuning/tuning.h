@@ -25,9 +25,9 @@
 
 namespace isotope::ops {
 
-/// What a row of the table is matched with. Attention: the KV cache's type, n KV heads of k elements.
-/// rows: the bucket that a number of rows belongs to (decode_bucket(), prefill_bucket()); 0 where a
-/// value is asked for once for all of them.
+/// What a row of the table is matched with. Attention: the KV cache's type, n KV heads of k
+/// elements. rows: the bucket that a number of rows belongs to (decode_bucket(), prefill_bucket());
+/// 0 where a value is asked for once for all of them.
 struct TuningShape {
   DType weight = DType::bf16;
   std::int64_t n = 0, k = 0, rows = 0;

@@ -63,8 +63,7 @@ TEST(Tuning, ErrorsNameFileAndLine) {
   EXPECT_EQ(message_of("[[mul]]\nwarps = 0\n"), "x.toml:2: warps = 0 is not within 1 to 16");
   EXPECT_EQ(message_of("[[mul]]\n\nwarps = true\n"), "x.toml:3: warps must be an integer");
   EXPECT_EQ(message_of("[[mul]]\nwrap = 3\n"), "x.toml:2: mul has no value wrap");
-  EXPECT_EQ(message_of("\n[[mull]]\nwarps = 3\n"),
-            "x.toml:2: mull is no kernel with tuned values");
+  EXPECT_EQ(message_of("\n[[mull]]\nwarps = 3\n"), "x.toml:2: mull is no kernel with tuned values");
   EXPECT_EQ(message_of("[mul]\nwarps = 3\n"), "x.toml:1: rows of mul are written as [[mul]]");
   EXPECT_EQ(message_of("mul = 3\n"), "x.toml:1: rows of mul are written as [[mul]]");
   EXPECT_EQ(message_of("[[mul]]\nn = [4, 3]\nwarps = 3\n"), "x.toml:2: n = [4, 3] holds nothing");
