@@ -12,6 +12,7 @@
 #include "base/embedded.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 
 namespace isotope {
 
@@ -224,8 +225,9 @@ Tuning Tuning::for_arch(std::string_view arch) {
   const std::filesystem::path folder = tuning_folder();
   const std::filesystem::path own = folder / tuning_file_name(arch);
   std::error_code ignored;
-  if (!folder.empty() && std::filesystem::exists(own, ignored))
-    tuning.add(read_file(own, std::size_t(1) << 20), own.string());
+  if (folder.empty() || !std::filesystem::exists(own, ignored)) return tuning;
+  log_info("ops", "tuning table {}", own.string());
+  tuning.add(read_file(own, std::size_t(1) << 20), own.string());
   return tuning;
 }
 
