@@ -4,6 +4,7 @@ The blocks of a page run in order in one folder of its own, in which `isotope` i
 as in its root, and the names that stand for a model's folder in the text (DIR, models/SmolLM2-135M-Instruct-FP8) are the default
 model. Port 8000 becomes a free one, the home folder an empty one, and the hub is out of reach.
 """
+import contextlib
 import os
 import pathlib
 import re
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 
+import httpx
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -81,11 +83,11 @@ class Walk:
         self.server = self.start(block, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline and self.server.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"http://127.0.0.1:{self.port}/ready").status_code == 200:
                     return
             time.sleep(0.05)
-        raise AssertionError(f"{block.lines}: the server does not listen (exit code {self.server.poll()})")
+        raise AssertionError(f"{block.lines}: the server is not ready (exit code {self.server.poll()})")
 
     def stop(self):
         if self.server is None:
