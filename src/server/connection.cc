@@ -355,7 +355,8 @@ asio::awaitable<bool> Connection::send_stream(Exchange& exchange) {
   write_failed_ = false;
   begin_silence();
   json::object ending;
-  for (bool last = false;;) {
+  bool last = false;
+  for (;;) {
     if (!last) {
       const StreamPart part = exchange.next();
       last = part.last;
@@ -374,11 +375,12 @@ asio::awaitable<bool> Connection::send_stream(Exchange& exchange) {
     co_await wait();
   }
   silence_.cancel();
-  const bool sent = !writing_ && !write_failed_ && !peer_gone_ && unsent_.empty();
+  // A client may go away as soon as it has everything.
+  const bool sent = last && !writing_ && !write_failed_ && unsent_.empty();
   for (const auto& [key, value] : exchange.log_fields()) ending[key] = value;
   log(sent ? 200 : 499, ending);
   co_await stop_writing();
-  if (!sent) co_return false;
+  if (!sent || peer_gone_) co_return false;
   co_await stop_watching();
   co_return current_.keep_alive && !host_.stopping;
 }

@@ -1,4 +1,5 @@
 """No request hurts another: queue, deadlines, priorities, slow readers, slow senders, descriptors; and what the log says."""
+import contextlib
 import json
 import os
 import re
@@ -196,24 +197,46 @@ def test_ready_ends_at_once_and_health_does_not():
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
-def test_log_tells_what_each_request_took(form, tmp_path):
-    log = tmp_path / "log"
+@contextlib.contextmanager
+def logging(log, form):
+    """The URL of a server that logs to a file, and has stopped at the end."""
     with open(log, "wb") as stderr:
         process = subprocess.Popen([BINARY, "serve", "--model", MODEL, "--port", "0", "--log-format", form],
                                    stdout=subprocess.PIPE, stderr=stderr, text=True)
         try:
-            url = re.search(r"http://[\w.:]+", process.stdout.readline()).group()
-            answer = httpx.post(url + "/v1/completions", timeout=60, json={"prompt": "Once upon", "max_tokens": 5,
-                                                                           "ignore_eos": True},
-                                headers={"X-Request-Id": "my-id", "tracestate": "a=b",
-                                         "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"})
-            assert answer.headers["traceresponse"].startswith(f"00-{TRACE}-")
-            httpx.get(url + "/health")
-            httpx.post(url + "/v1/completions", json={"max_tokens": 5}, headers={"traceparent": "nonsense"})
+            yield re.search(r"http://[\w.:]+", process.stdout.readline()).group()
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=30) == 0
+
+
+def test_who_goes_away_with_the_whole_stream_was_served(tmp_path):
+    log = tmp_path / "log"
+    body = json.dumps({"prompt": "Once", "max_tokens": 2, "stream": True}).encode()
+    with logging(log, "json") as url:
+        host, port = url.removeprefix("http://").split(":")
+        for _ in range(100):
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                               b"Content-Length: %d\r\n\r\n" % len(body) + body)
+                data = b""
+                while not data.endswith(b"0\r\n\r\n"):
+                    data += client.recv(65536)
+    statuses = [line["status"] for line in map(json.loads, log.read_text().splitlines()) if "status" in line]
+    assert statuses == [200] * 100
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_log_tells_what_each_request_took(form, tmp_path):
+    log = tmp_path / "log"
+    with logging(log, form) as url:
+        answer = httpx.post(url + "/v1/completions", timeout=60, json={"prompt": "Once upon", "max_tokens": 5,
+                                                                       "ignore_eos": True},
+                            headers={"X-Request-Id": "my-id", "tracestate": "a=b",
+                                     "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"})
+        assert answer.headers["traceresponse"].startswith(f"00-{TRACE}-")
+        httpx.get(url + "/health")
+        httpx.post(url + "/v1/completions", json={"max_tokens": 5}, headers={"traceparent": "nonsense"})
     lines = log.read_text().splitlines()
     if form == "json":
         lines = [json.loads(line) for line in lines]
