@@ -194,6 +194,13 @@ WgmmaCut cut_of(const LinearWeight& weight, const Form& form, const Card& card) 
                    card.shared_per_block);
 }
 
+/// Blocks a multiprocessor beyond which so many tiles in flight would be in no register.
+std::int64_t most_blocks(const Form& form, const Card& card, std::int64_t depth) {
+  if (form.wide()) return 2;
+  if (card.amd) return 6;
+  return depth == 1 ? 4 : depth == 2 ? 3 : depth <= 4 ? 2 : 1;
+}
+
 KernelName product_kernel(const LinearWeight& weight, const Form& form, const Card& card) {
   const Names names = names_of(weight);
   jit::Unit unit;
@@ -418,7 +425,7 @@ TuningSpace linear_decode_tuning(Context& context, const LinearCall& call, std::
     }
     for (const std::int64_t depth : {1, 2, 3, 4, 6}) {
       if (form.wide() && depth > 2) break;
-      for (std::int64_t blocks = 1; blocks <= (form.wide() ? 2 : card.amd ? 6 : 4); ++blocks) {
+      for (std::int64_t blocks = 1; blocks <= most_blocks(form, card, depth); ++blocks) {
         TuningValues values{{"depth", depth}, {"blocks", blocks}};
         if (groups > 0) values.insert(values.begin(), {"groups", groups});
         for (const std::int64_t fused : {0, 1}) {
