@@ -6,8 +6,8 @@ import sys
 
 
 @contextlib.contextmanager
-def serving(binary, model, flags):
-    """A server with this model while the block runs; gives its URL."""
+def serving(binary, model, flags=()):
+    """A server with this model while the block runs; gives its URL. It must end well when it is told to."""
     command = [binary, "serve", "--model", model, "--port", "0", *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
@@ -19,4 +19,5 @@ def serving(binary, model, flags):
             sys.exit(f"{' '.join(command)} ended with {process.wait()}")
     finally:
         process.terminate()
-        process.wait()
+        code = process.wait(timeout=60)
+    assert code == 0, f"{' '.join(command)} ended with {code}"

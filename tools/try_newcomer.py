@@ -23,7 +23,7 @@ import fresh_debian  # noqa: E402
 import hub_server  # noqa: E402
 
 PAGES = ("docs/quick-start.md", "recipes/default-model.md")
-PID_FILE = "/root/server.pid"
+PID_FILE = "/run/newcomer.pid"
 HUB_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
@@ -41,7 +41,7 @@ def port_to_use():
 class Newcomer:
     def __init__(self, machine, hub, folder):
         self.machine = machine
-        self.environment = {"HF_ENDPOINT": hub.url}
+        self.environment = {"HF_ENDPOINT": hub.url, "CCACHE_DIR": "/var/cache/ccache"}
         self.folder = folder
         self.port = port_to_use()
         self.server = None
@@ -135,12 +135,12 @@ def main():
         return 0
     hub = hub_server.Hub(model_files(arguments.hub_model), repo=HUB_MODEL)
     with hub_server.running(hub), fresh_debian.machine() as machine:
-        source = machine.root / "root/source"
+        source = machine.root / "srv/source"
         subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, source], check=True)
-        machine.start(boot=False, binds=[(arguments.ccache.resolve(), "/root/.cache/ccache")] if arguments.ccache else [])
-        newcomer = Newcomer(machine, hub, folder="/root")
+        machine.start(boot=False, binds=[(arguments.ccache.resolve(), "/var/cache/ccache")] if arguments.ccache else [])
+        newcomer = Newcomer(machine, hub, folder="/srv")
         newcomer.type("apt-get update && apt-get install -y git")
-        newcomer.folder = "/root/source"
+        newcomer.folder = "/srv/source"
         try:
             walk(newcomer, not arguments.without_tests)
         finally:

@@ -6,12 +6,15 @@ Needs ISOTOPE_CHAT_MODEL: tokens of the tests' tiny model take less time than th
 import json
 import os
 import pathlib
-import re
 import subprocess
+import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+from serving import serving  # noqa: E402
+
 BINARY = os.environ.get("ISOTOPE_BINARY", str(ROOT / "build/release/isotope"))
 MODEL = os.environ.get("ISOTOPE_CHAT_MODEL")
 
@@ -20,13 +23,8 @@ MODEL = os.environ.get("ISOTOPE_CHAT_MODEL")
 def url():
     if not MODEL:
         pytest.skip("ISOTOPE_CHAT_MODEL is not set")
-    process = subprocess.Popen([BINARY, "serve", "--model", MODEL, "--port", "0"], stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if found := re.search(r"http://[\w.:]+:\d+", line):
-            break
-    yield found[0]
-    process.terminate()
-    assert process.wait(timeout=60) == 0
+    with serving(BINARY, MODEL) as url:
+        yield url
 
 
 @pytest.mark.parametrize("endpoint, concurrency", [("/v1/completions", 1), ("/v1/chat/completions", 4)])

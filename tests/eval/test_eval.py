@@ -9,10 +9,14 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+from serving import serving  # noqa: E402
+
 DATA = ROOT / "tests/data"
 BINARY = os.environ.get("ISOTOPE_BINARY", str(ROOT / "build/release/isotope"))
 STORIES = DATA / "stories260K"
@@ -40,13 +44,8 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def url():
-    process = subprocess.Popen([BINARY, "serve", "--model", str(STORIES), "--port", "0"], stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if found := re.search(r"http://[\w.:]+:\d+", line):
-            break
-    yield found[0]
-    process.terminate()
-    assert process.wait(timeout=60) == 0
+    with serving(BINARY, str(STORIES)) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -96,6 +96,7 @@ def test_measurements_of_other_kernels_are_not_used(model, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "already" not in done.stderr
     assert list(trials(log)) == [("attention_decode", 2, 64, 1), ("attention_decode", 2, 64, 32)]
+    assert "measured on another card" in done.stderr and '"not": "a case"' in log.with_name(log.name + ".old").read_text()
 
 
 @needs_simulator

@@ -101,7 +101,7 @@ int run_perplexity(const PerplexityFlags& flags) {
   score_rest(*model, text, windows, records, log);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  // A run that is resumed with a smaller limit counts what was asked for now.
+  // The record of a longer run may hold more windows than this limit.
   std::erase_if(records,
                 [&](const auto& entry) { return entry.first >= std::int64_t(windows.size()); });
   const Perplexity result = perplexity_of(records);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 
 namespace isotope::cli {
 namespace {
@@ -92,7 +93,14 @@ TuneLog::TuneLog(const std::filesystem::path& path, const json::object& settings
       return;
     }
   }
-  std::filesystem::remove(path);
+  if (std::filesystem::exists(path)) {
+    const std::filesystem::path old = path.string() + ".old";
+    std::filesystem::rename(path, old);
+    log_warning("cli", "{} {}: measured anew; it is kept as {}", path.string(),
+                fresh ? "is set aside"
+                      : "was measured on another card, with other kernels or with other flags",
+                old.string());
+  }
   log_ = ResultLog(path, head);
 }
 

@@ -19,7 +19,7 @@ ops::SweepResult read_sweep_result(const json::value& line, const std::string& w
 class TuneLog {
  public:
   /// `settings` is everything that a measurement depends on beside its case. A log made under other
-  /// ones is of no use and begins anew, as it does with `fresh`.
+  /// ones is of no use: it is kept as PATH.old, which is told, and a new one begins, as with `fresh`.
   TuneLog(const std::filesystem::path& path, const json::object& settings, bool fresh);
 
   bool has(const ops::TuningSpace& space) const;

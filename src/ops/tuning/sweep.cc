@@ -51,7 +51,12 @@ std::vector<jit::Unit> units_of(Context& context, TuningCase& tried, const Sweep
                                 const TuningValues& values) {
   const OnTrial trial(context, result, values);
   context.kernels().start_recording();
-  tried.call();
+  try {
+    tried.call();
+  } catch (...) {
+    context.kernels().stop_recording();  // or the next candidate's launches would only be noted
+    throw;
+  }
   return context.kernels().stop_recording();
 }
 
