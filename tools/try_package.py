@@ -96,8 +96,8 @@ def files(machine):
 
 
 def install(machine, package):
-    machine.copy(package, f"/tmp/{package.name}")
-    machine.run(f"apt-get install -y /tmp/{package.name}", environment={"DEBIAN_FRONTEND": "noninteractive"})
+    machine.copy(package, f"/srv/{package.name}")
+    machine.run(f"apt-get install -y /srv/{package.name}", environment={"DEBIAN_FRONTEND": "noninteractive"})
 
 
 # What is tried
