@@ -97,7 +97,8 @@ def files(machine):
 
 def install(machine, package):
     machine.copy(package, f"/srv/{package.name}")
-    machine.run(f"apt-get install -y /srv/{package.name}", environment={"DEBIAN_FRONTEND": "noninteractive"})
+    machine.run(f"apt-get install -y /srv/{package.name}; code=$?; rm /srv/{package.name}; exit $code",
+                environment={"DEBIAN_FRONTEND": "noninteractive"})
 
 
 # What is tried
