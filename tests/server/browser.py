@@ -42,11 +42,12 @@ def chromium():
         browser.close()
 
 
-def wait_until(page, expression, seconds=15):
-    """As Playwright's wait_for_function, which the page's security policy does not let evaluate anything."""
+def wait_until(page, condition, seconds=15):
+    """As Playwright's wait_for_function, which the page's security policy does not let evaluate anything. `condition` is
+    an expression of the page's or a function of the test's."""
     deadline = time.monotonic() + seconds
-    while not page.evaluate(expression):
-        assert time.monotonic() < deadline, expression
+    while not (condition() if callable(condition) else page.evaluate(condition)):
+        assert time.monotonic() < deadline, condition
         page.wait_for_timeout(20)
 
 
@@ -220,6 +221,22 @@ class FakeHandler(http.server.BaseHTTPRequestHandler):
 def say(page, text):
     page.fill("#input", text)
     page.keyboard.press("Enter")
+
+
+def stored(page):
+    """The conversations that the browser keeps, as their messages' texts by title."""
+    conversations = page.evaluate(
+        """() => new Promise((resolve, reject) => {
+      const opened = indexedDB.open(`isotope-chat ${location.pathname}`);
+      opened.onerror = () => reject(opened.error);
+      opened.onsuccess = () => {
+        const read = opened.result.transaction("conversations").objectStore("conversations").getAll();
+        read.onsuccess = () => { opened.result.close(); resolve(read.result); };
+        read.onerror = () => reject(read.error);
+      };
+    })"""
+    )
+    return {each["title"]: [message["content"] for message in each["messages"]] for each in conversations}
 
 
 def answers(page):

@@ -5,13 +5,15 @@ import re
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
-from browser import WAIT, answers, delta, finish, say, usage, visit, wait_idle, wait_until
+from browser import WAIT, answers, delta, finish, say, stored, usage, visit, wait_idle, wait_until
 from conftest import CHAT_MODEL, running
 
 
-def titles(page):
-    return page.locator("#conversations .open").all_inner_texts()
+def expect_titles(page, *titles):
+    """The list follows the browser's storage, which takes its time."""
+    expect(page.locator("#conversations .open")).to_have_text(list(titles))
 
 
 def test_files_and_headers(http):
@@ -59,13 +61,15 @@ def test_streams_and_counts(page, fake):
     wait_idle(page)
     assert page.inner_text(".stats") == "7 tokens · 100.0 tokens/s · first after 42 ms · prompt 11 (4 cached)"
     assert page.inner_text("#context") == "Context: 18 of 4096 tokens"
-    assert page.inner_text("#kv-text") == "25 %" and page.inner_text("#model") == "fake-model"
+    expect(page.locator("#kv-text")).to_have_text("25 %")
+    assert page.inner_text("#model") == "fake-model"
     assert page.text_content("#announcer") == "The answer is complete"
     request = fake.requests[0]
     assert request["messages"] == [{"role": "user", "content": "Hi there"}]
     assert request["stream"] and request["stream_options"] == {"include_usage": True}
     assert not {"temperature", "model", "seed", "chat_template_kwargs"} & request.keys()
-    assert titles(page) == ["Hi there"] and page.title() == "Hi there – Isotope"
+    expect_titles(page, "Hi there")
+    assert page.title() == "Hi there – Isotope"
 
 
 def test_stop_continue_regenerate_edit_undo(page, fake):
@@ -108,7 +112,7 @@ def test_reload_rename_delete(page, fake):
         wait_idle(page)
         if name == "First":
             page.click("#new")
-    assert titles(page) == ["Second", "First"]
+    expect_titles(page, "Second", "First")
     page.reload()
     page.wait_for_selector("text=To Second")
     assert page.inner_text("#title") == "Second" and page.inner_text(".stats").startswith("7 tokens")
@@ -120,19 +124,19 @@ def test_reload_rename_delete(page, fake):
     wait_until(page, "document.getElementById('title').textContent === '<b>Renamed</b>'")
     page.reload()
     page.wait_for_selector("text=To First")
-    assert sorted(titles(page)) == ["<b>Renamed</b>", "Second"]
+    expect_titles(page, "Second", "<b>Renamed</b>")
     page.click("li.current [aria-label='Delete']")
     wait_until(page, "document.querySelectorAll('#conversations li').length === 1")
     page.click("#notice-action")
     page.wait_for_selector("text=To First")
-    assert len(titles(page)) == 2
+    expect_titles(page, "Second", "<b>Renamed</b>")
 
 
 def test_interrupted_by_reload_keeps_what_came(page, fake):
     fake.answer(delta(content="half an answer"), WAIT, WAIT)
     say(page, "Go")
     page.wait_for_selector("text=half an answer")
-    page.wait_for_timeout(1200)
+    wait_until(page, lambda: stored(page).get("Go") == ["Go", "half an answer"])
     page.reload()
     page.wait_for_selector("text=half an answer")
     assert page.is_visible("#send")
@@ -212,6 +216,14 @@ def test_settings(page, fake):
         page.click("#new")
 
 
+def test_settings_do_not_wait_for_the_storage_to_be_counted(page, fake):
+    page.evaluate("() => { navigator.storage.estimate = () => new Promise((resolve) => { window.counted = resolve; }); }")
+    page.keyboard.press("Alt+s")
+    assert page.is_visible("#settings-dialog") and page.inner_text("#storage") == ""
+    page.evaluate("counted({ usage: 2e6, quota: 5e8 })")
+    expect(page.locator("#storage")).to_have_text("Stored in this browser: 2.0 of 500 MB.")
+
+
 def test_errors_in_place_with_retry(browser, fake):
     with visit(browser, fake.url, expected_errors=["the server responded with a status"]) as page:
         fake.answer((429, {"error": {"message": "too many requests wait"}}, ("Retry-After", "3")))
@@ -281,7 +293,7 @@ def test_import_export(page, fake, tmp_path):
     wait_until(page, "document.querySelectorAll('#conversations li').length === 0")
     page.set_input_files("#import-file", file)
     page.wait_for_selector("text=Kept")
-    assert titles(page) == ["Keep this"]
+    expect_titles(page, "Keep this")
     bad = {
         "a.json": "{",
         "b.json": "[]",
@@ -313,6 +325,7 @@ def test_keyboard_alone(page, fake):
     page.wait_for_selector("text=Good")
     wait_idle(page)
     assert fake.requests[-1]["messages"][0]["content"] == "line one\nline two"
+    expect_titles(page, "line one")
     page.keyboard.press("Alt+n")
     assert page.inner_text("#title") == "New chat"
     page.keyboard.press("Alt+ArrowDown")
@@ -321,12 +334,13 @@ def test_keyboard_alone(page, fake):
     page.keyboard.press("?")
     assert page.is_visible("#keys-dialog") and "Shift" in page.inner_text("#shortcuts")
     page.keyboard.press("Escape")
-    assert not page.is_visible("#keys-dialog")
+    expect(page.locator("#keys-dialog")).to_be_hidden()
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "input"
     page.keyboard.press("Alt+s")
     assert page.is_visible("#settings-dialog")
     page.keyboard.press("Escape")
+    expect(page.locator("#settings-dialog")).to_be_hidden()
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll('button, input, textarea, select, meter')].filter((node) =>
       node.type !== 'file' && !node.hidden && !node.getAttribute('aria-label') && !node.innerText?.trim() && !node.labels?.length).map((node) => node.id)"""
@@ -401,7 +415,7 @@ def test_contrast_and_phone(browser, fake, scheme):
         page.wait_for_selector("#new", state="hidden")
         page.tap("#theme")
         page.tap("#theme")
-        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        expect(page.locator("html")).to_have_attribute("data-theme", "dark")
         page.reload()
         assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 

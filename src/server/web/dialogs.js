@@ -102,7 +102,9 @@ export async function editSettings(settings, status, isPersistent) {
     apiKey.set(null, false);
     byId("forget-key").hidden = true;
   };
-  byId("storage").textContent = await storageText(isPersistent);
+  byId("storage").textContent = "";
+  // The browser counts as long as it wants; the dialog does not wait for that.
+  storageText(isPersistent).then((text) => (byId("storage").textContent = text), () => {});
   dialog.showModal();
   await closed(dialog);
   return { settings: readSettings(settings, status), asDefault: byId("as-default").checked };
