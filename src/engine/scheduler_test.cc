@@ -181,6 +181,26 @@ std::vector<TokenId> tokens(std::int64_t count, TokenId first) {
   return ids;
 }
 
+/// Logits for every row, and prefixes are shared.
+SchedulerOptions limits(std::int64_t max_rows, std::int64_t max_seqs,
+                        std::int64_t num_blocks = 64) {
+  return {.max_rows = max_rows,
+          .max_seqs = max_seqs,
+          .max_logits = max_rows,
+          .num_blocks = num_blocks,
+          .block_size = kBlock};
+}
+
+SchedulerOptions with_logits(SchedulerOptions options, std::int64_t max_logits) {
+  options.max_logits = max_logits;
+  return options;
+}
+
+SchedulerOptions without_prefixes(SchedulerOptions options) {
+  options.prefix_caching = false;
+  return options;
+}
+
 /// "1d[20,21) 2p[0,7)": sequence, phase, positions.
 std::string describe(const Step& step) {
   std::string text;
@@ -192,8 +212,7 @@ std::string describe(const Step& step) {
 }
 
 TEST(Scheduler, DecodesFirstThenChunksInOrderOfArrival) {
-  Simulation simulation(
-      {.max_rows = 8, .max_seqs = 4, .max_logits = 8, .num_blocks = 64, .block_size = kBlock});
+  Simulation simulation(limits(8, 4));
   simulation.submit(tokens(5, 0), 3);
   simulation.submit(tokens(11, 100), 2);
   EXPECT_EQ(describe(simulation.step()), "1p[0,5) 2p[0,3)");
@@ -205,8 +224,7 @@ TEST(Scheduler, DecodesFirstThenChunksInOrderOfArrival) {
 }
 
 TEST(Scheduler, SequencesBeyondTheLimitWait) {
-  Simulation simulation(
-      {.max_rows = 64, .max_seqs = 2, .max_logits = 64, .num_blocks = 64, .block_size = kBlock});
+  Simulation simulation(limits(64, 2));
   for (int i = 0; i < 3; ++i) simulation.submit(tokens(4, 10 * i), 2);
   EXPECT_EQ(describe(simulation.step()), "1p[0,4) 2p[0,4)");
   EXPECT_EQ(simulation.scheduler().num_waiting(), 1);
@@ -216,12 +234,7 @@ TEST(Scheduler, SequencesBeyondTheLimitWait) {
 
 TEST(Scheduler, TheYoungestIsPreemptedAndRecomputedInItsPhases) {
   // Two sequences of up to 12 tokens in the cache, and five blocks of four.
-  Simulation simulation({.max_rows = 16,
-                         .max_seqs = 2,
-                         .max_logits = 16,
-                         .num_blocks = 5,
-                         .block_size = kBlock,
-                         .prefix_caching = false});
+  Simulation simulation(without_prefixes(limits(16, 2, 5)));
   simulation.submit(tokens(4, 0), 9);
   simulation.submit(tokens(4, 100), 9);
   EXPECT_EQ(describe(simulation.step()), "1p[0,4) 2p[0,4)");
@@ -241,12 +254,7 @@ TEST(Scheduler, TheYoungestIsPreemptedAndRecomputedInItsPhases) {
 }
 
 TEST(Scheduler, PreemptedSequencesComeBeforeWaitingOnes) {
-  Simulation simulation({.max_rows = 16,
-                         .max_seqs = 2,
-                         .max_logits = 16,
-                         .num_blocks = 5,
-                         .block_size = kBlock,
-                         .prefix_caching = false});
+  Simulation simulation(without_prefixes(limits(16, 2, 5)));
   for (int i = 0; i < 3; ++i) simulation.submit(tokens(4, 100 * i), 9);
   std::string order;
   while (simulation.scheduler().has_work()) {
@@ -270,12 +278,7 @@ std::string members(const Step& step) {
 }
 
 TEST(Scheduler, ARequestOfManyChoicesKeepsNoOtherWaiting) {
-  Simulation simulation({.max_rows = 64,
-                         .max_seqs = 4,
-                         .max_logits = 64,
-                         .num_blocks = 64,
-                         .block_size = kBlock,
-                         .prefix_caching = false});
+  Simulation simulation(without_prefixes(limits(64, 4)));
   for (int choice = 0; choice < 8; ++choice)
     simulation.submit(tokens(4, 0), 20, false, 0, choice);  // 1 to 8
   EXPECT_EQ(members(simulation.step()), "1 2 3 4");
@@ -295,8 +298,7 @@ TEST(Scheduler, ARequestOfManyChoicesKeepsNoOtherWaiting) {
 }
 
 TEST(Scheduler, ChoicesAreNotHeldBackByMoreThanTheirShareOfLaterRequests) {
-  Simulation simulation(
-      {.max_rows = 64, .max_seqs = 1, .max_logits = 64, .num_blocks = 64, .block_size = kBlock});
+  Simulation simulation(limits(64, 1));
   for (int choice = 0; choice < 3; ++choice)
     simulation.submit(tokens(4, 0), 1, false, 0, choice);                      // 1 2 3
   for (int i = 0; i < 4; ++i) simulation.submit(tokens(4, 100 * (i + 1)), 1);  // 4 5 6 7
@@ -306,12 +308,7 @@ TEST(Scheduler, ChoicesAreNotHeldBackByMoreThanTheirShareOfLaterRequests) {
 }
 
 TEST(Scheduler, LowerPriorityValuesGoFirstAndTheOthersYield) {
-  Simulation simulation({.max_rows = 64,
-                         .max_seqs = 2,
-                         .max_logits = 64,
-                         .num_blocks = 64,
-                         .block_size = kBlock,
-                         .prefix_caching = false});
+  Simulation simulation(without_prefixes(limits(64, 2)));
   simulation.submit(tokens(4, 0), 4, false, 5);
   simulation.submit(tokens(4, 100), 4, false, 5);
   EXPECT_EQ(members(simulation.step()), "1 2");
@@ -327,12 +324,7 @@ TEST(Scheduler, LowerPriorityValuesGoFirstAndTheOthersYield) {
 
 TEST(Scheduler, WithoutBlocksTheLeastImportantYields) {
   // 24 tokens in six blocks; each sequence comes to take three.
-  Simulation simulation({.max_rows = 64,
-                         .max_seqs = 4,
-                         .max_logits = 64,
-                         .num_blocks = 6,
-                         .block_size = kBlock,
-                         .prefix_caching = false});
+  Simulation simulation(without_prefixes(limits(64, 4, 6)));
   simulation.submit(tokens(7, 0), 5, false, 5);
   simulation.submit(tokens(7, 100), 5, false, 5);
   EXPECT_EQ(members(simulation.step()), "1 2");
@@ -344,8 +336,7 @@ TEST(Scheduler, WithoutBlocksTheLeastImportantYields) {
 
 TEST(Scheduler, ASharedPrefixIsComputedOnce) {
   // 16 requests at once: 40 common tokens (10 blocks), then 3 of their own.
-  Simulation simulation(
-      {.max_rows = 32, .max_seqs = 16, .max_logits = 32, .num_blocks = 256, .block_size = kBlock});
+  Simulation simulation(limits(32, 16, 256));
   for (int i = 0; i < 16; ++i) {
     auto prompt = tokens(40, 0);
     for (TokenId id : tokens(3, 1000 + 10 * i)) prompt.push_back(id);
@@ -358,8 +349,7 @@ TEST(Scheduler, ASharedPrefixIsComputedOnce) {
 }
 
 TEST(Scheduler, UnrelatedRequestsOvertakeThoseThatWaitForAPrefix) {
-  Simulation simulation(
-      {.max_rows = 12, .max_seqs = 8, .max_logits = 16, .num_blocks = 64, .block_size = kBlock});
+  Simulation simulation(limits(12, 8));
   auto shared = tokens(10, 0);
   simulation.submit(shared, 1);
   simulation.submit(shared, 1);
@@ -369,8 +359,7 @@ TEST(Scheduler, UnrelatedRequestsOvertakeThoseThatWaitForAPrefix) {
 }
 
 TEST(Scheduler, CancellingTheOneThatComputesAPrefixLetsTheNextDoIt) {
-  Simulation simulation(
-      {.max_rows = 4, .max_seqs = 4, .max_logits = 4, .num_blocks = 64, .block_size = kBlock});
+  Simulation simulation(limits(4, 4));
   for (int i = 0; i < 3; ++i) simulation.submit(tokens(12, 0), 1);
   EXPECT_EQ(describe(simulation.step()), "1p[0,4)");
   simulation.cancel(1);
@@ -382,8 +371,7 @@ TEST(Scheduler, CancellingTheOneThatComputesAPrefixLetsTheNextDoIt) {
 }
 
 TEST(Scheduler, TheLastPromptTokenIsAlwaysComputed) {
-  Simulation simulation(
-      {.max_rows = 64, .max_seqs = 4, .max_logits = 4, .num_blocks = 64, .block_size = kBlock});
+  Simulation simulation(with_logits(limits(64, 4), 4));
   simulation.submit(tokens(12, 0), 1);
   simulation.run_to_end();
   simulation.submit(tokens(12, 0), 1);
@@ -395,8 +383,7 @@ TEST(Scheduler, TheLastPromptTokenIsAlwaysComputed) {
 }
 
 TEST(Scheduler, GeneratedBlocksAreNotTakenForPromptBlocks) {
-  Simulation simulation(
-      {.max_rows = 64, .max_seqs = 4, .max_logits = 4, .num_blocks = 64, .block_size = kBlock});
+  Simulation simulation(with_logits(limits(64, 4), 4));
   Sequence& first = simulation.submit(tokens(4, 0), 9);
   for (int i = 0; i < 8; ++i) simulation.step();
   std::vector<TokenId> conversation = first.tokens();  // as prompt of a second turn
@@ -407,8 +394,7 @@ TEST(Scheduler, GeneratedBlocksAreNotTakenForPromptBlocks) {
 }
 
 TEST(Scheduler, PromptLogprobsAreLimitedByTheirRows) {
-  Simulation simulation(
-      {.max_rows = 64, .max_seqs = 2, .max_logits = 5, .num_blocks = 64, .block_size = kBlock});
+  Simulation simulation(with_logits(limits(64, 2), 5));
   simulation.submit(tokens(12, 0), 2, true);
   simulation.submit(tokens(3, 100), 0);
   EXPECT_EQ(describe(simulation.step()), "1p[0,5) 2p[0,3)");
