@@ -35,6 +35,12 @@ void log_plan(const engine::EngineInfo& info) {
              info.skipped_tensors);
 }
 
+/// HOST:PORT as URLs have it.
+std::string authority(const std::string& host, int port) {
+  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
+                                             : fmt::format("[{}]:{}", host, port);
+}
+
 int run(ServeFlags& flags) {
   if (flags.server.api_keys.empty())
     if (const char* key = std::getenv("ISOTOPE_API_KEY"); key && *key)
@@ -42,15 +48,14 @@ int run(ServeFlags& flags) {
   flags.server.version = kVersion;
   std::unique_ptr<server::ServedModel> model;  // outlives the server
   server::Server server(flags.server);
-  log_info("server", "listening on {}:{}; /ready tells when the model is loaded", flags.server.host,
-           server.port());
+  const std::string address = authority(flags.server.host, server.port());
+  log_info("server", "listening on {}; /ready tells when the model is loaded", address);
   model = flags.model.load();
   flags.parsers.apply(*model);
   log_plan(model->engine->info());
   server.begin(*model);
-  std::cout << "Serving " << model->name << " on http://" << flags.server.host << ":"
-            << server.port() << (flags.server.web_page ? " (open it in a browser to chat)" : "")
-            << std::endl;
+  std::cout << "Serving " << model->name << " on http://" << address
+            << (flags.server.web_page ? " (open it in a browser to chat)" : "") << std::endl;
   server.run();
   return 0;
 }

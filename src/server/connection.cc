@@ -65,6 +65,14 @@ std::string printable(std::string_view text, std::size_t limit) {
   return result;
 }
 
+/// Errors: ApiError 415.
+void check_content_encoding(std::string_view encoding) {
+  if (!encoding.empty() && !beast::iequals(encoding, "identity"))
+    throw ApiError(415,
+                   fmt::format("Content-Encoding '{}' is not understood; send the body as it is",
+                               printable(encoding, 40)));
+}
+
 bool is_http_error(boost::system::error_code error) {
   return error.category() == http::make_error_code(http::error::bad_method).category();
 }
@@ -231,7 +239,10 @@ Route Connection::route_of(const Parser& parser) {
   current_.probe = route.open;
   if (!route.open)
     check_key(host_.options.api_keys, request[http::field::authorization], request["x-api-key"]);
-  if (route.handle) check_content_type(request[http::field::content_type]);
+  if (route.handle) {
+    check_content_type(request[http::field::content_type]);
+    check_content_encoding(request[http::field::content_encoding]);
+  }
   if (!route.tell && !host_.service)
     throw ApiError(503, "the model is still loading; /ready tells when it is there", {},
                    "model_loading")

@@ -107,6 +107,7 @@ def test_port_in_use():
     ("/v1/completions", '{"prompt": "x", "model": "gpt-4"}', {}, 404, "model: "),
     ("/v1/completions", '{"prompt": "x", "max_tokens": 10000}', {}, 400, "This model's maximum context length"),
     ("/v1/completions", '{"prompt": "x"}', {"Content-Type": "text/plain"}, 415, "send the request with the header"),
+    ("/v1/completions", b"\x1f\x8b", {"Content-Encoding": b"gz\xffip"}, 415, "Content-Encoding '"),
     ("/v1/completions", "{prompt: x}", {}, 400, "body: not valid JSON"),
     ("/v1/chat/completions", '{"messages": [{"role": "user", "content": "x"}]}', {}, 400, ": the model"),
     ("/chat/completions", "{}", {}, 404, "there is no"),

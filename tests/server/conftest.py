@@ -48,11 +48,11 @@ class Server:
         while True:
             line = lines.get(timeout=max(0.1, deadline - time.monotonic()))
             assert line is not None, f"{command} ended with {self.process.wait()}"
-            found = re.search(r"http://[\w.:]+:(\d+)", line)
+            found = re.search(r"http://[\w.:\[\]]+:(\d+)", line)
             if found:
                 break
         self.port = int(found.group(1))
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = found[0].replace("0.0.0.0", "127.0.0.1")
 
     def client(self, key="unused"):
         return openai.OpenAI(base_url=self.url + "/v1", api_key=key, max_retries=0, timeout=120)

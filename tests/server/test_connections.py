@@ -3,6 +3,7 @@ import json
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -10,7 +11,7 @@ import httpx
 import openai
 import pytest
 
-from conftest import NAME, TEMPLATE, running
+from conftest import BINARY, MODEL, NAME, TEMPLATE, running
 
 LONG = {"prompt": "Once upon a time", "n": 64, "max_tokens": 480, "ignore_eos": True}
 
@@ -253,10 +254,18 @@ def test_sigint_with_nothing_to_do_is_quick():
         idle.close()
 
 
-def test_port_in_use_is_a_clear_error(server, tmp_path):
-    import subprocess
+def test_addresses_of_ipv6_are_told_as_urls_have_them():
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with running("--host", "::1") as server:
+        assert server.url.startswith("http://[::1]:")
+        assert httpx.get(server.url + "/health").status_code == 200
 
-    from conftest import BINARY, MODEL
+
+def test_port_in_use_is_a_clear_error(server, tmp_path):
     result = subprocess.run([BINARY, "serve", "--model", MODEL, "--port", str(server.port)],
                             capture_output=True, text=True, timeout=120)
     assert result.returncode == 1

@@ -69,11 +69,12 @@ def test_more_answers_than_may_ever_wait(tight_server):
 def test_priority_overtakes(tight_server):
     ends = []
 
-    def ask(name, priority):
-        assert post(tight_server, prompt=name, max_tokens=60, ignore_eos=True, priority=priority).status_code == 200
+    def ask(name, priority, max_tokens=20):
+        fields = {"prompt": name, "max_tokens": max_tokens, "ignore_eos": True, "priority": priority}
+        assert post(tight_server, **fields).status_code == 200
         ends.append(name)
 
-    threads = [threading.Thread(target=ask, args=("late", 5))]
+    threads = [threading.Thread(target=ask, args=("late", 5, 300))]
     threads[0].start()
     wait_until_running(tight_server)
     for name, priority in (("later", 9), ("urgent", -5)):
