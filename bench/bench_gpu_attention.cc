@@ -13,13 +13,10 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <functional>
-#include <random>
 #include <string>
 #include <vector>
 
+#include "bench/gpu_bench.h"
 #include "device/gpu.h"
 #include "ops/attention/attention.h"
 #include "ops/gpu/kernel_library.h"
@@ -34,22 +31,9 @@ using ops::testing::PagedBatch;
 constexpr std::int64_t kHeads = 32, kKvHeads = 8, kDim = 128, kBlockSize = 16;
 constexpr std::size_t kBeyondCaches = std::size_t(256) << 20;
 
-/// Random bytes without NaN or large numbers in BF16 or E4M3: equal ones would take less power,
-/// hence run faster.
-std::vector<std::uint8_t> noise_bytes() {
-  std::vector<std::uint8_t> bytes(std::size_t(4) << 20);
-  std::minstd_rand random(1);
-  for (std::uint8_t& byte : bytes) byte = std::uint8_t(random() >> 8) & 0xbf;
-  return bytes;
-}
-
 void fill(device::Gpu& gpu, const TensorView& tensor) {
-  static const std::vector<std::uint8_t> bytes = noise_bytes();
-  const std::size_t size = std::size_t(tensor.bytes());
-  for (std::size_t at = 0; at < size; at += bytes.size())
-    gpu.stream().copy_to_device(static_cast<std::byte*>(tensor.data) + at, bytes.data(),
-                                std::min(bytes.size(), size - at));
-  gpu.stream().synchronize();
+  static const std::vector<std::byte> noise = bench::code_noise();
+  bench::fill(gpu, tensor.data, std::size_t(tensor.bytes()), noise);
 }
 
 void fill_scales(device::Gpu& gpu, const TensorView& tensor) {
@@ -102,22 +86,8 @@ class Bench {
 
   /// Median microseconds of one layer.
   double microseconds() {
-    all_layers();  // builds the kernels
-    gpu_.stream().synchronize();
-    gpu_.begin_capture();
-    all_layers();
-    const auto graph = gpu_.end_capture();
-    const auto begin = gpu_.create_event(), end = gpu_.create_event();
-    std::vector<double> times;
-    for (int run = 0; run < 11; ++run) {
-      gpu_.record(*begin);
-      gpu_.launch(*graph);
-      gpu_.record(*end);
-      times.push_back(double(gpu_.elapsed_ms(*begin, *end)) * 1e3 /
-                      double(cache_.shape().num_layers));
-    }
-    std::sort(times.begin(), times.end());
-    return times[times.size() / 2];
+    return bench::median_us_of_graph(gpu_, 10, [&] { all_layers(); }) /
+           double(cache_.shape().num_layers);
   }
   double live_bytes() const { return live_bytes_; }
   double flops() const { return flops_; }
@@ -184,24 +154,14 @@ void bench_prefill(device::Gpu& gpu, ops::Context& context, const Lengths& lengt
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    const std::string name = argc > 1 ? argv[1] : "cuda", what = argc > 2 ? argv[2] : "";
-    const auto device = device::open_device(name);
-    if (device->kind() == device::Kind::cpu)
-      fail(ErrorCode::invalid_argument, "'{}' is no GPU", name);
-    auto& gpu = static_cast<device::Gpu&>(*device);
+  return bench::run_on_gpu(argc > 1 ? argv[1] : "cuda", [&](device::Gpu& gpu) {
+    const std::string what = argc > 2 ? argv[2] : "";
     ops::Context context(gpu, ops::attention_scratch(128, kHeads, kDim, 40960, true));
     fmt::print("{}\n", gpu.name());
-    Lengths lengths;
-    for (int i = 3; i < argc; ++i) lengths.push_back(std::max(1, std::atoi(argv[i])));
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
     if (what != "prefill")
-      bench_decode(gpu, context, lengths.empty() ? Lengths{549, 4096, 40000} : lengths);
+      bench_decode(gpu, context, bench::counts_from(argc, argv, 3, {549, 4096, 40000}));
     if (what != "decode")
-      bench_prefill(gpu, context, lengths.empty() ? Lengths{549, 2048, 8192} : lengths);
-    return 0;
-  } catch (const Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return 1;
-  }
+      bench_prefill(gpu, context, bench::counts_from(argc, argv, 3, {549, 2048, 8192}));
+  });
 }

@@ -10,15 +10,11 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
-#include <functional>
-#include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "base/checked.h"
+#include "bench/gpu_bench.h"
 #include "device/gpu.h"
 #include "ops/bandwidth/bandwidth.h"
 #include "ops/gpu/kernel_library.h"
@@ -27,6 +23,7 @@
 namespace {
 
 using namespace isotope;
+using bench::normal_noise;
 using ops::LinearWeight;
 using ops::gpu::Epilogue;
 using ops::gpu::LinearCall;
@@ -65,30 +62,8 @@ constexpr Product kOthers[] = {
     {"qwen3-0.6b down", 1024, 3072, Epilogue::add, false, DType::f8_e4m3, kBlock},
 };
 
-/// Random numbers: equal ones would take less power, hence run faster than a model does.
 void fill(device::Gpu& gpu, const device::Buffer& buffer, const std::vector<std::byte>& pattern) {
-  for (std::size_t at = 0; at < buffer.size(); at += pattern.size())
-    gpu.stream().copy_to_device(buffer.as<std::byte>() + at, pattern.data(),
-                                std::min(pattern.size(), buffer.size() - at));
-  gpu.stream().synchronize();
-}
-
-std::vector<std::byte> noise(DType dtype, float sigma) {
-  std::vector<std::byte> bytes(std::size_t(1) << 22);
-  std::mt19937 random(7);
-  std::normal_distribution<float> normal(0.0f, sigma);
-  const std::size_t size = size_of(dtype);
-  for (std::size_t i = 0; i < bytes.size(); i += size) {
-    const float value = normal(random);
-    const bfloat16 half = to_bfloat16(value);
-    const float8_e4m3 code = to_float8_e4m3(value);
-    std::memcpy(&bytes[i],
-                dtype == DType::f32    ? static_cast<const void*>(&value)
-                : dtype == DType::bf16 ? static_cast<const void*>(&half)
-                                       : static_cast<const void*>(&code),
-                size);
-  }
-  return bytes;
+  bench::fill(gpu, buffer.data(), buffer.size(), pattern);
 }
 
 LinearWeight make_weight(device::Gpu& gpu, const Product& shape,
@@ -110,7 +85,7 @@ LinearWeight make_weight(device::Gpu& gpu, const Product& shape,
                                    ? weight.padded_n / 8 * ceil_div<std::int64_t>(shape.k, 128)
                                    : weight.padded_n;
     weight.scales = gpu.allocate(std::size_t(count) * 4, "scales");
-    fill(gpu, weight.scales, noise(DType::f32, 0.01f));
+    fill(gpu, weight.scales, normal_noise(DType::f32, 0.01f));
   }
   return weight;
 }
@@ -119,8 +94,9 @@ struct Bench {
   device::Gpu& gpu;
   ops::Context& context;
   double ceiling;
-  std::vector<std::byte> fp8 = noise(DType::f8_e4m3, 1.0f), bf16 = noise(DType::bf16, 0.02f),
-                         f32 = noise(DType::f32, 1.0f);
+  std::vector<std::byte> fp8 = normal_noise(DType::f8_e4m3, 1.0f),
+                         bf16 = normal_noise(DType::bf16, 0.02f),
+                         f32 = normal_noise(DType::f32, 1.0f);
 
   device::Buffer tensor(std::int64_t elements, DType dtype) {
     device::Buffer buffer = gpu.allocate(std::size_t(elements) * size_of(dtype), "activations");
@@ -132,26 +108,6 @@ struct Bench {
     for (std::size_t i = 0; i < count; ++i)
       weights.push_back(make_weight(gpu, shape, shape.dtype == DType::bf16 ? bf16 : fp8));
     return weights;
-  }
-
-  /// Median microseconds of what `work` queues, replayed from a graph.
-  double time(const std::function<void()>& work) {
-    work();  // compiles what is missing
-    gpu.stream().synchronize();
-    gpu.begin_capture();
-    work();
-    const auto graph = gpu.end_capture();
-    const auto begin = gpu.create_event(), end = gpu.create_event();
-    std::vector<double> times;
-    for (int run = 0; run < 10; ++run) {
-      gpu.record(*begin);
-      gpu.launch(*graph);
-      gpu.record(*end);
-      const double us = double(gpu.elapsed_ms(*begin, *end)) * 1e3;
-      if (run > 0) times.push_back(us);
-    }
-    std::sort(times.begin(), times.end());
-    return times[times.size() / 2];
   }
 
   void print(const std::string& name, std::int64_t rows, double us, std::size_t bytes) {
@@ -186,7 +142,7 @@ struct Bench {
     for (const std::int64_t rows : all_rows) {
       const TensorView in(x_dtype, {rows, shape.k}, x.data()),
           out(y_dtype, {rows, outputs}, y.data());
-      const double us = time([&] {
+      const double us = bench::median_us_of_graph(gpu, 9, [&] {
         for (const LinearWeight& weight : weights)
           ops::gpu::linear_decode(context, call(shape, weight, in, g, out), 0, rows);
       });
@@ -219,7 +175,7 @@ struct Bench {
                               const TensorView& in, const TensorView& to) {
         ops::gpu::linear_decode(context, call(shape, weight, in, g, to), 0, rows);
       };
-      const double us = time([&] {
+      const double us = bench::median_us_of_graph(gpu, 9, [&] {
         for (std::size_t i = 0; i < kLayers; ++i) {
           decode(kLayer[0], layers[0][i], residual, projected);
           decode(kLayer[1], layers[1][i], heads, residual);
@@ -236,18 +192,14 @@ struct Bench {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string name = argc > 1 ? argv[1] : "cuda";
-  std::vector<std::int64_t> rows;
-  for (int i = 2; i < argc; ++i) rows.push_back(std::atoll(argv[i]));
-  if (rows.empty()) rows = {1, 2, 4, 8, 16, 32, 64, 128};
-  const std::unique_ptr<device::Device> opened = device::open_device(name);
-  auto& gpu = static_cast<device::Gpu&>(*opened);
-  ops::Context context(gpu, ops::gpu::linear_decode_scratch(128, 16384) + (1 << 20));
-  const double ceiling = ops::read_bandwidth(context) / 1e9;  // GB/s
-  fmt::print("{}: {:.1f} GB/s read\n", gpu.name(), ceiling);
-  Bench bench{gpu, context, ceiling};
-  bench.run_step(rows);
-  for (const Product& shape : kLayer) bench.run_shape(shape, rows);
-  for (const Product& shape : kOthers) bench.run_shape(shape, rows);
-  return 0;
+  return bench::run_on_gpu(argc > 1 ? argv[1] : "cuda", [&](device::Gpu& gpu) {
+    const auto rows = bench::counts_from(argc, argv, 2, {1, 2, 4, 8, 16, 32, 64, 128});
+    ops::Context context(gpu, ops::gpu::linear_decode_scratch(128, 16384) + (1 << 20));
+    const double ceiling = ops::read_bandwidth(context) / 1e9;  // GB/s
+    fmt::print("{}: {:.1f} GB/s read\n", gpu.name(), ceiling);
+    Bench bench{gpu, context, ceiling};
+    bench.run_step(rows);
+    for (const Product& shape : kLayer) bench.run_shape(shape, rows);
+    for (const Product& shape : kOthers) bench.run_shape(shape, rows);
+  });
 }

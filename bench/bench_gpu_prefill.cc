@@ -11,13 +11,12 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <functional>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "bench/gpu_bench.h"
 #include "device/gpu.h"
 #include "ops/gpu/kernel_library.h"
 #include "ops/linear/linear_prefill_gpu.h"
@@ -69,18 +68,13 @@ std::vector<ops::LinearWeight> make_weights(ops::Context& context, const Layer& 
 
 /// Median microseconds of work(i).
 double median_time(device::Gpu& gpu, const std::function<void(std::size_t)>& work) {
-  constexpr std::size_t kRuns = 7, kEach = 4;
-  const auto begin = gpu.create_event(), end = gpu.create_event();
-  std::vector<double> times;
-  for (std::size_t run = 0; run < kRuns + 1; ++run) {
-    gpu.record(*begin);
-    for (std::size_t i = 0; i < kEach; ++i) work(run * kEach + i);
-    gpu.record(*end);
-    const double time = double(gpu.elapsed_ms(*begin, *end)) * 1e3 / double(kEach);
-    if (run > 0) times.push_back(time);
-  }
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
+  constexpr int kRuns = 7, kEach = 4;
+  std::size_t calls = 0;
+  return bench::median_us(gpu, kRuns,
+                          [&] {
+                            for (int i = 0; i < kEach; ++i) work(calls++);
+                          }) /
+         kEach;
 }
 
 /// A layer with its tensors for up to `tokens` rows.
@@ -101,8 +95,9 @@ struct Bench {
         x(gpu_.allocate(std::size_t(tokens * layer_.k) * 4, "inputs")),
         g(gpu_.allocate(std::size_t(layer_.k) * 4, "norm")),
         y(gpu_.allocate(std::size_t(tokens * layer_.n) * 4, "outputs")) {
-    fill(x, layer.norm);
-    fill(g, true);
+    bench::fill(gpu, x.data(), x.size(),
+                bench::normal_noise(layer.norm ? DType::f32 : DType::bf16, 1));
+    bench::fill(gpu, g.data(), g.size(), bench::normal_noise(DType::f32, 1));
     call.x = TensorView(layer.norm ? DType::f32 : DType::bf16, {tokens, layer.k}, x.data());
     call.norm = layer.norm ? g.as<const float>() : nullptr;
     call.norm_eps = 1e-6f;
@@ -110,22 +105,6 @@ struct Bench {
     const bool add = layer.epilogue == Epilogue::add;
     const std::int64_t outputs = layer.epilogue == Epilogue::swiglu ? layer.n / 2 : layer.n;
     call.y = TensorView(add ? DType::f32 : DType::bf16, {tokens, outputs}, y.data());
-  }
-
-  /// Random numbers: equal ones would take less power, hence run faster than a model does.
-  void fill(const device::Buffer& buffer, bool f32) {
-    std::vector<std::uint8_t> bytes(std::size_t(1) << 22);
-    std::mt19937 random(2);
-    std::normal_distribution<float> normal;
-    for (std::size_t i = 0; i < bytes.size(); i += 4) {
-      const float value = normal(random);
-      const bfloat16 halves[2] = {to_bfloat16(value), to_bfloat16(-0.7f * value)};
-      std::memcpy(&bytes[i], f32 ? static_cast<const void*>(&value) : halves, 4);
-    }
-    for (std::size_t at = 0; at < buffer.size(); at += bytes.size())
-      gpu.stream().copy_to_device(buffer.as<std::byte>() + at, bytes.data(),
-                                  std::min(bytes.size(), buffer.size() - at));
-    gpu.stream().synchronize();
   }
 
   void print(std::int64_t tokens) {
@@ -152,12 +131,7 @@ struct Bench {
   }
 };
 
-void run(const char* name, std::vector<std::int64_t> tokens) {
-  const auto device = device::open_device(name);
-  if (device->kind() == device::Kind::cpu)
-    fail(ErrorCode::invalid_argument, "{} is not a GPU", name);
-  auto& gpu = static_cast<device::Gpu&>(*device);
-  if (tokens.empty()) tokens = {64, 256, 549, 2048, 8192};
+void run(device::Gpu& gpu, const std::vector<std::int64_t>& tokens) {
   const std::int64_t most = *std::max_element(tokens.begin(), tokens.end());
   ops::Context context(gpu, ops::gpu::linear_scratch(most, 12288), ops::Path::fast, true,
                        ops::gpu::make_kernel_library(gpu));
@@ -173,12 +147,7 @@ void run(const char* name, std::vector<std::int64_t> tokens) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    std::vector<std::int64_t> tokens;
-    for (int i = 2; i < argc; ++i) tokens.push_back(std::max(1, std::atoi(argv[i])));
-    run(argc > 1 ? argv[1] : "cuda", std::move(tokens));
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "bench_gpu_prefill: {}\n", error.what());
-    return 1;
-  }
+  return bench::run_on_gpu(argc > 1 ? argv[1] : "cuda", [&](device::Gpu& gpu) {
+    run(gpu, bench::counts_from(argc, argv, 2, {64, 256, 549, 2048, 8192}));
+  });
 }

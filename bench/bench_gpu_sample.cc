@@ -9,13 +9,12 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "bench/gpu_bench.h"
 #include "device/gpu.h"
 #include "ops/gpu/kernel_library.h"
 #include "ops/sample/sample.h"
@@ -23,6 +22,7 @@
 namespace {
 
 using namespace isotope;
+using bench::median_us_of_graph;
 using ops::SamplingRow;
 
 constexpr std::int64_t kVocab = 151936, kHistory = 600;
@@ -80,8 +80,7 @@ class Bench {
 
   /// Median microseconds of one call.
   double measure(const Kind& kind) {
-    constexpr std::size_t kRuns = 9;
-    constexpr int kEach = 10;
+    constexpr int kRuns = 8, kEach = 10;
     std::vector<SamplingRow> params(std::size_t(rows_), kind.row);
     for (std::size_t i = 0; i < params.size(); ++i) {
       params[i].counter = i;
@@ -90,22 +89,11 @@ class Bench {
       params[i].output_end = std::int32_t(kHistory);
     }
     params_ = upload(params, "parameters");
-    call();  // compiles what is missing
-    gpu_.stream().synchronize();
-    gpu_.begin_capture();
-    for (int i = 0; i < kEach; ++i) call();
-    const std::unique_ptr<device::Graph> graph = gpu_.end_capture();
-    const auto begin = gpu_.create_event(), end = gpu_.create_event();
-    std::vector<double> times;
-    for (std::size_t run = 0; run < kRuns; ++run) {
-      gpu_.record(*begin);
-      gpu_.launch(*graph);
-      gpu_.record(*end);
-      const double time = double(gpu_.elapsed_ms(*begin, *end)) * 1e3 / kEach;
-      if (run > 0) times.push_back(time);
-    }
-    std::sort(times.begin(), times.end());
-    return times[times.size() / 2];
+    return median_us_of_graph(gpu_, kRuns,
+                              [&] {
+                                for (int i = 0; i < kEach; ++i) call();
+                              }) /
+           kEach;
   }
 
  private:
@@ -136,9 +124,7 @@ class Bench {
   device::Buffer logits_, history_, params_, tokens_, logprobs_, ranks_, top_ids_, top_logprobs_;
 };
 
-void run(const std::string& name, const std::vector<std::int64_t>& all_rows) {
-  const auto opened = device::open_device(name);
-  auto& gpu = static_cast<device::Gpu&>(*opened);
+void run(device::Gpu& gpu, const std::vector<std::int64_t>& all_rows) {
   fmt::print("{}: microseconds of a call, {} tokens\n{:26}", gpu.name(), kVocab, "rows");
   for (const std::int64_t rows : all_rows) fmt::print("{:>9}", rows);
   const std::int64_t most = *std::max_element(all_rows.begin(), all_rows.end());
@@ -156,13 +142,7 @@ void run(const std::string& name, const std::vector<std::int64_t>& all_rows) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    std::vector<std::int64_t> rows;
-    for (int i = 2; i < argc; ++i) rows.push_back(std::max(1, std::atoi(argv[i])));
-    run(argc > 1 ? argv[1] : "cuda",
-        rows.empty() ? std::vector<std::int64_t>{1, 8, 64, 128} : rows);
-  } catch (const Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return 1;
-  }
+  return bench::run_on_gpu(argc > 1 ? argv[1] : "cuda", [&](device::Gpu& gpu) {
+    run(gpu, bench::counts_from(argc, argv, 2, {1, 8, 64, 128}));
+  });
 }
