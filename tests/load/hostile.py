@@ -22,6 +22,7 @@ from conftest import CHAT_MODEL, MODEL, TEMPLATE, running  # noqa: E402
 from load import metrics, total  # noqa: E402
 
 AT_A_TIME = 8
+LONGEST = 1024  # tokens: what has lost its limit goes on to the end of the context
 ANSWERED = {200, 400, 401, 403, 404, 405, 413, 415, 429, 431, 504}
 USER = [{"role": "user", "content": "Where is it?"}]
 FUNCTION = {"name": "add", "description": "Adds.", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
@@ -226,6 +227,8 @@ async def attack(port, count, seed):
 def main(count=500, seed=0):
     chat = CHAT_MODEL is not None
     flags = ["--tool-call-parser", "hermes", "--reasoning-parser", "qwen3"] if chat else ["--chat-template", TEMPLATE]
+    if chat:
+        flags += ["--max-model-len", str(LONGEST)]
     with running(*flags, model=CHAT_MODEL or MODEL) as server:
         asyncio.run(attack(server.port, 20, "warm up"))
         before = asyncio.run(metrics(server.port))
