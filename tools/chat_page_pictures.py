@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/server"))
 
 from browser import STATUS, FakeServer, chromium, delta, finish, usage, visit  # noqa: E402
-from conftest import running  # noqa: E402
+from real_server import running  # noqa: E402
 
 ANSWER = r"""The quadratic formula follows from completing the square. Starting with $ax^2 + bx + c = 0$ and $a \neq 0$:
 

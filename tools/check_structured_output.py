@@ -16,7 +16,7 @@ import time
 import httpx
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "server"))
-from conftest import running  # noqa: E402
+from real_server import running  # noqa: E402
 from structured import SCHEMAS, ask, faults, schema_format  # noqa: E402
 
 

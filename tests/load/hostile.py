@@ -18,7 +18,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "server"))
-from conftest import CHAT_MODEL, MODEL, TEMPLATE, running  # noqa: E402
+from real_server import CHAT_MODEL, MODEL, TEMPLATE, running  # noqa: E402
 from load import metrics, total  # noqa: E402
 
 AT_A_TIME = 8

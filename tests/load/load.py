@@ -18,7 +18,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "server"))
-from conftest import Server  # noqa: E402
+from real_server import Server  # noqa: E402
 
 HEALTH_P99_SECONDS = 0.1
 

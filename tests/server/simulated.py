@@ -3,7 +3,7 @@ import pathlib
 
 import pytest
 
-from conftest import BINARY, ROOT
+from real_server import BINARY, ROOT
 
 BUILD = pathlib.Path(BINARY).parent
 # What tools/simulated_gpu.sh sets, for one program.

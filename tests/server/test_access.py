@@ -4,7 +4,7 @@ import httpx
 import openai
 import pytest
 
-from conftest import NAME, running
+from real_server import NAME, running
 from test_completions import complete
 
 PAGE = "https://chat.example.org"

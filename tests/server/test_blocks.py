@@ -6,7 +6,7 @@ import re
 import anthropic
 import pytest
 
-from conftest import NAME, TEMPLATE, running
+from real_server import NAME, TEMPLATE, running
 
 FIRST, SECOND = '{"where": "up"}', '{"where": "Zürich", "deep": {"x": [1, "</tool_call>"]}}'
 CALLS = (f'<tool_call>\n{{"name": "look", "arguments": {FIRST}}}\n</tool_call>\n'

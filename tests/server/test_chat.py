@@ -2,7 +2,7 @@
 knows, and sense with an instruct model."""
 import pytest
 
-from conftest import NAME
+from real_server import NAME
 from test_completions import CASE, LOGPROB_TOLERANCE, PROMPT, expected_text
 
 

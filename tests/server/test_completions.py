@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from conftest import NAME, ROOT
+from real_server import NAME, ROOT
 
 CASES = json.loads((ROOT / "tests/data/stories260K/reference.json").read_text())["cases"]
 CASE = CASES[1]

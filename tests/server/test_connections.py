@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 
-from conftest import BINARY, MODEL, NAME, TEMPLATE, running
+from real_server import BINARY, MODEL, NAME, TEMPLATE, running
 
 LONG = {"prompt": "Once upon a time", "n": 64, "max_tokens": 480, "ignore_eos": True}
 

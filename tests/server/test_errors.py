@@ -5,7 +5,7 @@ import httpx
 import openai
 import pytest
 
-from conftest import NAME
+from real_server import NAME
 from test_completions import PROMPT, complete
 
 

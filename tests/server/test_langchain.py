@@ -6,7 +6,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI, OpenAI
 
-from conftest import NAME
+from real_server import NAME
 from test_completions import CASE, PROMPT, expected_text
 
 BOS = {"add_special_tokens": True}

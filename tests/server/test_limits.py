@@ -14,7 +14,7 @@ import httpx
 import openai
 import pytest
 
-from conftest import BINARY, CHAT_MODEL, MODEL, NAME, running
+from real_server import BINARY, CHAT_MODEL, MODEL, NAME, running
 from test_connections import LONG, connect, raw_request, receive_until, wait_until_running
 
 

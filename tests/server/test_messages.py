@@ -5,7 +5,7 @@ import anthropic
 import httpx
 import pytest
 
-from conftest import NAME
+from real_server import NAME
 from test_completions import CASE, PROMPT, expected_text
 
 # The client no longer knows temperature; the protocol's servers of older models do.

@@ -7,7 +7,7 @@ import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from conftest import NAME, running
+from real_server import NAME, running
 
 WANTED = json.loads((pathlib.Path(__file__).parents[1] / "data/metrics/vllm-metrics.json").read_text())
 

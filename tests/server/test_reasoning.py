@@ -5,7 +5,7 @@ import pytest
 
 import answers
 import tiny_models
-from conftest import running
+from real_server import running
 
 USER = [{"role": "user", "content": "1+1?"}]
 

@@ -3,7 +3,7 @@ import httpx
 import openai
 import pytest
 
-from conftest import NAME
+from real_server import NAME
 from test_completions import CASE, LOGPROB_TOLERANCE, PROMPT, expected_text
 
 BOS = {"add_special_tokens": True}

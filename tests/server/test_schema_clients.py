@@ -7,7 +7,7 @@ import pydantic
 import pytest
 from langchain_openai import ChatOpenAI
 
-from conftest import NAME
+from real_server import NAME
 
 
 class Way(pydantic.BaseModel):

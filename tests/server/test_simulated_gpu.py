@@ -2,7 +2,7 @@
 import json
 import subprocess
 
-from conftest import BINARY, MODEL, NAME, running
+from real_server import BINARY, MODEL, NAME, running
 from simulated import ON_SIMULATED_GPU, needs_simulator
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import answers
 import tiny_models
-from conftest import CHAT_MODEL, NAME, running
+from real_server import CHAT_MODEL, NAME, running
 
 REQUESTS = int(os.environ.get("ISOTOPE_STREAM_REQUESTS", "32"))
 KINDS = ["completion", "instruct", "qwen3", "ministral3"]

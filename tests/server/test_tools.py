@@ -7,7 +7,7 @@ import openai
 import pytest
 
 import answers
-from conftest import CHAT_MODEL, running
+from real_server import CHAT_MODEL, running
 
 WEATHER = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 12},
                                             "unit": {"enum": ["c", "f"]}}, "required": ["city", "unit"],

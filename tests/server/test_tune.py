@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from conftest import BINARY, ROOT
+from real_server import BINARY, ROOT
 from simulated import ON_SIMULATED_GPU, needs_simulator
 
 # A layer of Qwen3's shape, small enough to be executed lane by lane.

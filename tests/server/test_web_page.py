@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser import WAIT, answers, delta, finish, say, stored, usage, visit, wait_idle, wait_until
-from conftest import CHAT_MODEL, running
+from real_server import CHAT_MODEL, running
 
 
 def expect_titles(page, *titles):
