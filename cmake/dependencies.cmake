@@ -15,8 +15,15 @@ find_library(PCRE2_LIBRARY NAMES libpcre2-8.a REQUIRED)
 find_library(UTF8PROC_LIBRARY NAMES libutf8proc.a REQUIRED)
 find_library(LIBMD_LIBRARY NAMES libmd.a REQUIRED)
 
-add_library(isotope_fmt INTERFACE)
-target_link_libraries(isotope_fmt INTERFACE fmt::fmt-header-only)
+# cmake/fmt.cc is for the version of Debian 12; others are compiled with each file that formats.
+if(fmt_VERSION VERSION_LESS 10)
+  add_library(isotope_fmt STATIC cmake/fmt.cc)
+  set_target_properties(isotope_fmt PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(isotope_fmt SYSTEM PUBLIC $<TARGET_PROPERTY:fmt::fmt-header-only,INTERFACE_INCLUDE_DIRECTORIES>)
+else()
+  add_library(isotope_fmt INTERFACE)
+  target_link_libraries(isotope_fmt INTERFACE fmt::fmt-header-only)
+endif()
 
 if(ISOTOPE_TESTS)
   find_package(GTest REQUIRED)

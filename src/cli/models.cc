@@ -1,5 +1,5 @@
 // isotope models: what the cache of downloaded models holds, and room for others.
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 

@@ -1,5 +1,7 @@
 #include "server/thinking.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 

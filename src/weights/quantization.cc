@@ -1,5 +1,7 @@
 #include "weights/quantization.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <boost/json/array.hpp>
