@@ -14,14 +14,17 @@ import os
 import pathlib
 import statistics
 import subprocess
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROMPT, ANSWER = 512, 64
 
 
 def output_of(*command):
-    return json.loads(subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE,
-                                     stderr=subprocess.DEVNULL).stdout)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}\nended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout)
 
 
 def isotope(args):
